@@ -1,0 +1,1 @@
+"""Train a model from a notebook, against any Anylearn server or the embedded engine."""

@@ -1,0 +1,1 @@
+"""The embedded engine: an Anylearn server for one user on one machine."""

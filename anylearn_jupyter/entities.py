@@ -1,0 +1,315 @@
+"""The things that client and engine both speak of: data and their JSON, no input or output.
+
+The numbers and key names are those of the HTTP API, sections 2, 5, 6, 7 and 9. Unknown keys are
+ignored, and an unknown state number is kept and shown, never taken for a failure.
+"""
+
+from __future__ import annotations
+
+import re
+import uuid
+from dataclasses import dataclass
+from enum import IntEnum, StrEnum
+from typing import Any
+
+ID_PATTERN = re.compile(r"[A-Z]{4}[0-9a-f]{28}")
+"""An id: four capitals and 28 lowercase hexadecimal digits (HTTP API, section 2)."""
+
+
+def new_id(prefix: str) -> str:
+    """Make an id: a version-1 UUID whose first four digits are replaced by the prefix.
+
+    Parameters
+    ----------
+    prefix : str
+        Four capitals, such as ``TRAI``.
+
+    Notes
+    -----
+    Source: HTTP API, section 2.
+    """
+    return prefix + uuid.uuid1().hex[4:]
+
+
+def is_id(text: str, prefix: str = "") -> bool:
+    """Whether the text has the form of an id, and begins with the prefix."""
+    return text.startswith(prefix) and ID_PATTERN.fullmatch(text) is not None
+
+
+class TaskPhase(StrEnum):
+    """The word for where a task is in its life; the state diagram is in docs/architecture.md."""
+
+    CREATED = "created"
+    QUEUED = "queued"
+    STARTING = "starting"
+    RUNNING = "running"
+    STOPPING = "stopping"
+    SUCCEEDED = "succeeded"
+    FAILED = "failed"
+    ABORTED = "aborted"
+    LOST = "lost"
+
+
+FINAL_PHASES = (TaskPhase.SUCCEEDED, TaskPhase.FAILED, TaskPhase.ABORTED, TaskPhase.LOST)
+"""The phases that a task never leaves."""
+
+
+class TaskState(IntEnum):
+    """The published number for a task's state (HTTP API, section 2)."""
+
+    CREATED = 0
+    RUNNING = 1
+    SUCCESS = 2
+    DELETED = -1
+    FAILED = -2
+    ABORTED = -3
+
+
+FINAL_STATES = (TaskState.SUCCESS, TaskState.DELETED, TaskState.FAILED, TaskState.ABORTED)
+"""The published states that a task never leaves."""
+
+STATE_OF_PHASE = {
+    TaskPhase.CREATED: TaskState.CREATED,
+    TaskPhase.QUEUED: TaskState.CREATED,
+    TaskPhase.STARTING: TaskState.RUNNING,
+    TaskPhase.RUNNING: TaskState.RUNNING,
+    TaskPhase.STOPPING: TaskState.RUNNING,
+    TaskPhase.SUCCEEDED: TaskState.SUCCESS,
+    TaskPhase.FAILED: TaskState.FAILED,
+    TaskPhase.ABORTED: TaskState.ABORTED,
+    TaskPhase.LOST: TaskState.ABORTED,
+}
+"""The published number that each phase has."""
+
+_PHASE_OF_STATE = {
+    0: "queued",
+    1: "running",
+    2: "succeeded",
+    -1: "deleted",
+    -2: "failed",
+    -3: "aborted",
+    3: "pending",
+    4: "retrying",
+    5: "locked",
+}
+
+
+def phase_of_state(state: int) -> str:
+    """Give the word for a published state number, for servers that send no phase.
+
+    Returns
+    -------
+    str
+        A word of `TaskPhase` where one fits; ``deleted``, ``pending``, ``retrying`` and
+        ``locked`` for the numbers that only such servers use; ``unknown(n)`` for any other.
+    """
+    return _PHASE_OF_STATE.get(state, f"unknown({state})")
+
+
+class ResourceState(IntEnum):
+    """The state of a dataset, model, file or algorithm (HTTP API, section 2)."""
+
+    CREATED = 1
+    UPLOADING = 2
+    READY = 3
+    DELETED = -1
+    ERROR = -2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exit:
+    """How a task's process ended.
+
+    Attributes
+    ----------
+    kind : str
+        ``exit`` (it returned), ``signal`` (it was ended by one), ``start`` (it could not be
+        started) or ``unknown`` (nobody saw the end).
+    number : int or None
+        The exit code, or the signal's number; None for the other kinds.
+    message : str
+        What there is to say beyond the number; may be empty.
+    """
+
+    kind: str
+    number: int | None = None
+    message: str = ""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Exit:
+        """Read the engine's ``exit`` object."""
+        number = data.get("number")
+        return cls(
+            kind=str(data.get("kind", "unknown")),
+            number=number if isinstance(number, int) else None,
+            message=str(data.get("message") or ""),
+        )
+
+    def to_json(self) -> dict[str, Any]:
+        """Write the engine's ``exit`` object."""
+        return {"kind": self.kind, "number": self.number, "message": self.message}
+
+
+@dataclass(frozen=True, kw_only=True)
+class TaskDetail:
+    """What a server says of a task, at one moment.
+
+    Attributes
+    ----------
+    id, name, description, project_id, algorithm_id, algorithm_git_ref, results_id : str
+        As in the HTTP API, section 9.2; empty where the server sent null.
+    secret_key : str
+        What the task's own reports carry. Never shown: `repr` leaves it out.
+    state : int
+        The published number, also where it is none that we know.
+    phase : str
+        The server's own word where it sends one, else the one for `state`.
+    exit : Exit or None
+        How the process ended; None before that, and from servers that do not say.
+    created_ms, started_ms, finished_ms : int or None
+        Milliseconds since 1970, UTC; None where it has not happened or is not told.
+    queue_position : int or None
+        1 for the next to start; None when not waiting, or not told.
+    entrypoint, output, command : str
+        The shell command's first part, the results' folder, and the whole command as it is run
+        (the last one only from servers that tell it).
+    train_params : str
+        JSON text of the parameters as they were sent.
+    """
+
+    id: str
+    name: str = ""
+    description: str = ""
+    state: int = 0
+    phase: str = ""
+    project_id: str = ""
+    algorithm_id: str = ""
+    algorithm_git_ref: str = ""
+    results_id: str = ""
+    secret_key: str = ""
+    entrypoint: str = ""
+    output: str = ""
+    command: str = ""
+    train_params: str = ""
+    create_time: str = ""
+    finish_time: str = ""
+    exit: Exit | None = None
+    created_ms: int | None = None
+    started_ms: int | None = None
+    finished_ms: int | None = None
+    queue_position: int | None = None
+
+    def __repr__(self) -> str:
+        """Name the task and its phase; never its secret key."""
+        return f"TaskDetail(id={self.id!r}, name={self.name!r}, phase={self.phase!r})"
+
+    @property
+    def finished(self) -> bool:
+        """Whether the task has reached a state that it never leaves."""
+        return self.state in FINAL_STATES
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> TaskDetail:
+        """Read one object of ``train_task/query`` or of the engine's events."""
+        state = _integer(data.get("state")) or 0
+        ended = data.get("exit")
+        return cls(
+            id=_text(data.get("id")),
+            name=_text(data.get("name")),
+            description=_text(data.get("description")),
+            state=state,
+            phase=_text(data.get("phase")) or phase_of_state(state),
+            project_id=_text(data.get("project_id")),
+            algorithm_id=_text(data.get("algorithm_id")),
+            algorithm_git_ref=_text(data.get("algorithm_git_ref")),
+            results_id=_text(data.get("results_id")),
+            secret_key=_text(data.get("secret_key")),
+            entrypoint=_text(data.get("entrypoint")),
+            output=_text(data.get("output")),
+            command=_text(data.get("command")),
+            train_params=_text(data.get("train_params") or data.get("args")),
+            create_time=_text(data.get("create_time")),
+            finish_time=_text(data.get("finish_time")),
+            exit=Exit.from_json(ended) if isinstance(ended, dict) else None,
+            created_ms=_integer(data.get("created_ms")),
+            started_ms=_integer(data.get("started_ms")),
+            finished_ms=_integer(data.get("finished_ms")),
+            queue_position=_integer(data.get("queue_position")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm:
+    """Code on the server (HTTP API, section 7.1)."""
+
+    id: str
+    name: str = ""
+    state: int = 0
+    mirror_id: str = ""
+    git_address: str = ""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Algorithm:
+        """Read one object of ``algorithm/query`` or ``algorithm/custom``."""
+        return cls(
+            id=_text(data.get("id")),
+            name=_text(data.get("name")),
+            state=_integer(data.get("state")) or 0,
+            mirror_id=_text(data.get("mirror_id")),
+            git_address=_text(data.get("git_address")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset:
+    """Data on the server (HTTP API, section 6.2)."""
+
+    id: str
+    name: str = ""
+    description: str = ""
+    state: int = 0
+    size: str = ""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Dataset:
+        """Read one object of ``dataset/query`` or ``dataset/list``."""
+        return cls(
+            id=_text(data.get("id")),
+            name=_text(data.get("name")),
+            description=_text(data.get("description")),
+            state=_integer(data.get("state")) or 0,
+            size=_text(data.get("size")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Project:
+    """A group of tasks on the server (HTTP API, section 5)."""
+
+    id: str
+    name: str = ""
+    description: str = ""
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> Project:
+        """Read one object of ``project/query`` or ``project/list``."""
+        return cls(
+            id=_text(data.get("id")),
+            name=_text(data.get("name")),
+            description=_text(data.get("description")),
+        )
+
+
+def _text(value: object) -> str:
+    return "" if value is None else str(value)
+
+
+def _integer(value: object) -> int | None:
+    if isinstance(value, bool) or value is None:
+        return None
+    if isinstance(value, int):
+        return value
+    try:
+        return int(str(value))
+    except ValueError:
+        return None

@@ -1,0 +1,1 @@
+"""What a person sees and types: magics, cards and their static twins."""

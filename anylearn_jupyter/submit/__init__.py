@@ -1,0 +1,1 @@
+"""The submission: a request, its named steps, and the task that comes of it."""

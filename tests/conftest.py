@@ -1,0 +1,55 @@
+"""What every test gets: a home of its own, a scrubbed environment, and a real engine on request."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+SCRUBBED_PREFIXES = ("ANYLEARN_", "GIT_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Move everything of ours to a directory of this test's, and forget the caller's settings."""
+    for name in list(os.environ):
+        if name.startswith(SCRUBBED_PREFIXES):
+            monkeypatch.delenv(name)
+    root = tmp_path / "anylearn-home"
+    monkeypatch.setenv("ANYLEARN_HOME", str(root))
+    return root
+
+
+@dataclass(frozen=True)
+class RunningEngine:
+    """A real engine process, as a test sees it."""
+
+    address: str
+    pid: int
+    home: Path
+
+
+def engine_command(*words: str, check: bool = True) -> subprocess.CompletedProcess[str]:
+    """Run `anylearn-engine` with these words in the environment of the test."""
+    return subprocess.run(
+        [sys.executable, "-m", "anylearn_jupyter.engine", *words],
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=check,
+    )
+
+
+@pytest.fixture
+def engine(home: Path) -> Iterator[RunningEngine]:
+    """Start a real engine for this test, and end it with its tasks afterwards."""
+    engine_command("start")
+    status = json.loads(engine_command("status", "--json").stdout)
+    yield RunningEngine(address=status["address"], pid=status["pid"], home=home)
+    engine_command("stop", "--tasks", check=False)
