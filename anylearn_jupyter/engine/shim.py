@@ -1,0 +1,431 @@
+"""The process that stays with one task from its start to its end, whatever happens to the engine.
+
+``python -m anylearn_jupyter.engine.shim <task directory> [--locked]``, in a session of its own;
+with ``--locked``, descriptor 3 is the task's lock, taken by who started us, so that there is no
+moment at which a starting shim could be taken for none.
+
+It writes who it is, starts ``/bin/sh -c <command>`` with the variables and in the directory that
+``launch.json`` names, and drains its two pipes into the log. One `select` waits for output, for
+signals and for deadlines; nothing is asked again and again. The stages::
+
+    RUNNING ── its first process ended ──► SETTLING ── others live after 0.5 s ──► ASKED
+       │                                      │                                    ▲   │
+       └──────────── SIGTERM: a stop ─────────┼────────────────────────────────────┘   │
+                                              │ no process is left          grace over │
+                                              ▼                                        ▼
+                                            (over) ◄─────── no process is left ──── KILLING
+
+ASKED means that SIGTERM went to every descendant; KILLING, that SIGKILL goes to each, again and
+again until none is left: as a subreaper we are the parent of every orphan, so that no double fork
+and no ``setsid`` hides one (faults H1, H2). Then the log is made durable and ``exit.json`` is put
+in place, and only then does this process end.
+
+Standard library only, and little of it: this is started once a task.
+"""
+
+from __future__ import annotations
+
+import fcntl
+import os
+import selectors
+import signal
+import sys
+import time
+from pathlib import Path
+
+from anylearn_jupyter.engine import task_files
+from anylearn_jupyter.engine.log_writer import STDERR, STDOUT, Clock, LogWriter
+from anylearn_jupyter.engine.processes import Process, descendants, system
+from anylearn_jupyter.engine.task_files import TaskFiles, read_record, write_record
+
+LOCK_DESCRIPTOR = 3
+"""Where the lock is, if it was taken for us."""
+
+DEFAULT_GRACE_S = 10.0
+"""Seconds between SIGTERM and SIGKILL of a stop, unless the engine says otherwise."""
+DEFAULT_LOG_LIMIT_BYTES = 8 << 30
+"""Size that a log never exceeds, unless the engine says otherwise."""
+
+_SETTLE_S = 0.5
+_LEFTOVER_GRACE_S = 2.0
+_SWEEP_S = 0.02
+_KILL_LIMIT_S = 5.0
+_ORPHAN_POLL_S = 0.05
+
+_READ_BYTES = 1 << 18
+_PIPE_BYTES = 1 << 20
+_LAST_READS = 64
+
+_RUNNING, _SETTLING, _ASKED, _KILLING = range(4)
+
+_FRESH_SIGNALS = (
+    signal.SIGPIPE,
+    signal.SIGXFSZ,
+    signal.SIGTERM,
+    signal.SIGINT,
+    signal.SIGHUP,
+    signal.SIGQUIT,
+    signal.SIGCHLD,
+)
+
+
+class Shim:
+    """One task, from before its start to after its end.
+
+    Parameters
+    ----------
+    files : TaskFiles
+        Where everything of the task is.
+    """
+
+    def __init__(self, files: TaskFiles) -> None:
+        self._files = files
+        self._clock = Clock()
+        self._selector = selectors.DefaultSelector()
+        self._stop_wanted = False
+        self._stopped = False
+        self._forced = False
+        self._stage = _RUNNING
+        self._deadline: float | None = None
+        self._kill_until = 0.0
+        self._main = 0
+        self._status: int | None = None
+        self._childless = False
+        self._subreaper = False
+        self._cut_off: dict[int, str] = {}
+        self._started_ms: int | None = None
+        self._grace_s = DEFAULT_GRACE_S
+        self._listen()
+
+    def _listen(self) -> None:
+        """Hear signals from the first moment: a stop must never end us in place of the task."""
+        self._wake, waker = os.pipe()
+        os.set_blocking(self._wake, False)
+        os.set_blocking(waker, False)
+        signal.set_wakeup_fd(waker, warn_on_full_buffer=False)
+        signal.signal(signal.SIGTERM, self._on_stop)
+        signal.signal(signal.SIGCHLD, lambda *_: None)
+        for number in (signal.SIGINT, signal.SIGHUP, signal.SIGQUIT):
+            signal.signal(number, signal.SIG_IGN)
+        self._selector.register(self._wake, selectors.EVENT_READ)
+
+    def _on_stop(self, *_: object) -> None:
+        self._stop_wanted = True
+
+    # The life of a task, in order.
+
+    def run(self) -> None:
+        """Start the task, stay with it, and leave its exit record."""
+        launch = read_record(self._files.launch)
+        if launch is None:
+            raise RuntimeError(f"{self._files.launch} cannot be read")
+        task_files.reserve_exit(self._files)
+        me = Process.find(os.getpid())
+        if me is None:
+            raise RuntimeError("this process cannot find itself")
+        write_record(self._files.shim, me.to_record(), durable=False)
+        self._grace_s = _number(launch, "stop_grace_s", DEFAULT_GRACE_S)
+        limit = int(_number(launch, "log_limit_bytes", DEFAULT_LOG_LIMIT_BYTES))
+        log = LogWriter(self._files.log, self._files.log_index, self._clock, limit)
+        try:
+            self._start(launch)
+        except OSError as error:
+            log.close()
+            self._record("start", None, f"the command could not be started: {error}", log)
+            return
+        if self._main:
+            self._stay(log)
+            self._drain_rest(log)
+        self._tell_leftovers(log)
+        log.close()
+        self._record(*self._ending(), log)
+
+    def _start(self, launch: dict[str, object]) -> None:
+        """Start the task's first process, unless a stop came first."""
+        self._subreaper = system.become_subreaper()
+        if self._stop_wanted or self._files.stop.exists():
+            self._stop_wanted = self._stopped = True
+            return
+        out, task_out = os.pipe()
+        err, task_err = os.pipe()
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.chdir(str(launch["cwd"]))
+        everywhere = system.usable_cpus()
+        cpus = launch.get("cpus")
+        if isinstance(cpus, list) and cpus:
+            system.pin(cpus)
+        variables = launch["env"]
+        if not isinstance(variables, dict):
+            raise ValueError("launch.json has no variables")
+        try:
+            self._main = os.posix_spawn(
+                "/bin/sh",
+                ["/bin/sh", "-c", str(launch["command"])],
+                variables,
+                file_actions=[
+                    (os.POSIX_SPAWN_DUP2, nothing, 0),
+                    (os.POSIX_SPAWN_DUP2, task_out, 1),
+                    (os.POSIX_SPAWN_DUP2, task_err, 2),
+                ],
+                setsid=True,
+                setsigmask=(),
+                setsigdef=_FRESH_SIGNALS,
+            )
+        finally:
+            for handle in (task_out, task_err, nothing):
+                os.close(handle)
+            system.pin(everywhere)
+            os.chdir("/")
+        self._started_ms = self._clock.now_ms()
+        main = Process.find(self._main)
+        record: dict[str, object] = main.to_record() if main else {"pid": self._main}
+        try:
+            write_record(
+                self._files.started, {**record, "started_ms": self._started_ms}, durable=False
+            )
+        except OSError as error:
+            # A full disk is no reason to end the task; the exit record has the time as well.
+            _say(f"started.json could not be written: {error}")
+        for handle, stream in ((out, STDOUT), (err, STDERR)):
+            os.set_blocking(handle, False)
+            system.widen_pipe(handle, _PIPE_BYTES)
+            self._selector.register(handle, selectors.EVENT_READ, stream)
+
+    def _stay(self, log: LogWriter) -> None:
+        """Drain, reap and keep the deadlines until no process of the task's is left."""
+        self._reap()
+        while not self._is_over():
+            timeout = None
+            if self._deadline is not None:
+                timeout = max(0.0, self._deadline - time.monotonic())
+            for key, _ in self._selector.select(timeout):
+                if key.fd == self._wake:
+                    self._take_signals()
+                else:
+                    self._read(key.fd, key.data, log)
+            self._advance()
+
+    def _is_over(self) -> bool:
+        if self._status is None:
+            return self._stage == _KILLING and time.monotonic() > self._kill_until
+        if self._nobody_left():
+            return True
+        return self._stage == _KILLING and time.monotonic() > self._kill_until
+
+    def _nobody_left(self) -> bool:
+        # Orphans come to a subreaper, so without a child there is no descendant.
+        return self._childless and (self._subreaper or not self._relatives())
+
+    def _relatives(self) -> list[Process]:
+        return descendants(os.getpid(), session=self._main)
+
+    def _take_signals(self) -> None:
+        try:
+            while os.read(self._wake, 4096):
+                pass
+        except BlockingIOError:
+            pass
+        self._reap()
+
+    def _reap(self) -> None:
+        """Take the end of every child that has ended; remember the one of the task's own."""
+        while True:
+            try:
+                pid, status = os.waitpid(-1, os.WNOHANG)
+            except ChildProcessError:
+                self._childless = True
+                return
+            if pid == 0:
+                self._childless = False
+                return
+            if pid == self._main:
+                self._status = status
+
+    def _read(self, handle: int, stream: int, log: LogWriter) -> bool:
+        """Move what a pipe holds to the log; False if there is no more for now, or ever."""
+        try:
+            data = os.read(handle, _READ_BYTES)
+        except BlockingIOError:
+            return False
+        if data:
+            log.append(data, stream)
+            return True
+        self._selector.unregister(handle)
+        os.close(handle)
+        return False
+
+    def _drain_rest(self, log: LogWriter) -> None:
+        """Read what is left in the pipes; a stranger that holds one open does not keep us."""
+        for key in list(self._selector.get_map().values()):
+            if key.fd != self._wake:
+                for _ in range(_LAST_READS):
+                    if not self._read(key.fd, key.data, log):
+                        break
+
+    # Ending the processes.
+
+    def _advance(self) -> None:
+        """Go on to the next stage where it is time."""
+        now = time.monotonic()
+        if self._stop_wanted:
+            self._stop_wanted = False
+            self._begin_stop(now)
+        elif self._status is not None and self._stage == _RUNNING:
+            self._stage = _SETTLING
+            self._deadline = now + _SETTLE_S
+        elif self._deadline is not None and now >= self._deadline:
+            self._on_deadline(now)
+
+    def _begin_stop(self, now: float) -> None:
+        request = read_record(self._files.stop) or {}
+        grace_s = _number(request, "grace_s", self._grace_s)
+        if self._stage == _RUNNING and self._status is None:
+            self._stopped = True
+        if self._stage in (_RUNNING, _SETTLING):
+            self._ask(now, grace_s)
+        elif self._stage == _ASKED and self._deadline is not None:
+            self._deadline = min(self._deadline, now + grace_s)
+
+    def _ask(self, now: float, grace_s: float) -> None:
+        """Send SIGTERM to all, and SIGCONT so that one that was stopped hears it (faults H4)."""
+        self._stage = _ASKED
+        self._deadline = now + grace_s
+        for one in self._relatives():
+            one.send(signal.SIGTERM)
+            one.send(signal.SIGCONT)
+
+    def _on_deadline(self, now: float) -> None:
+        if self._stage == _SETTLING:
+            self._cut_off = {one.pid: one.command for one in self._relatives()}
+            self._ask(now, min(_LEFTOVER_GRACE_S, self._grace_s))
+            return
+        if self._stage == _ASKED:
+            self._stage = _KILLING
+            self._kill_until = now + _KILL_LIMIT_S
+            self._forced = True
+        for one in self._relatives():
+            one.send(signal.SIGKILL)
+        self._deadline = now + (_SWEEP_S if self._subreaper else _ORPHAN_POLL_S)
+
+    # What is left behind.
+
+    def _tell_leftovers(self, log: LogWriter) -> None:
+        """Say in the log what ran on after the task; nothing for a task that cleans up."""
+        if not self._cut_off:
+            return
+        names = ", ".join(f"{name} ({pid})" for pid, name in sorted(self._cut_off.items())[:8])
+        more = f" and {len(self._cut_off) - 8} more" if len(self._cut_off) > 8 else ""
+        log.say(f"The task ended and left processes running; they were ended: {names}{more}.")
+
+    def _ending(self) -> tuple[str, int | None, str]:
+        """Give kind, number and message of the exit."""
+        if not self._main:
+            return "start", None, "stopped before it had started"
+        if self._status is None:
+            return "unknown", None, "it does not end, not even by SIGKILL"
+        code = os.waitstatus_to_exitcode(self._status)
+        if self._stopped:
+            how = "stopped on request"
+            if self._forced:
+                how += ", by force as it did not end by itself"
+        elif code == -signal.SIGKILL:
+            how = "killed from outside, perhaps because the memory was used up"
+        else:
+            how = ""
+        if code < 0:
+            return "signal", -code, how
+        return "exit", code, how
+
+    def _record(self, kind: str, number: int | None, message: str, log: LogWriter) -> None:
+        if log.lost_bytes:
+            lost = f"{log.lost_bytes} bytes of the log are missing: {log.trouble}"
+            message = f"{message}; {lost}" if message else lost
+        left = [{"pid": one.pid, "command": one.command} for one in self._relatives()]
+        if left:
+            stuck = f"processes that cannot be ended: {[one['pid'] for one in left[:8]]}"
+            message = f"{message}; {stuck}" if message else stuck
+        task_files.write_exit(
+            self._files,
+            {
+                "kind": kind,
+                "number": number,
+                "message": message[: task_files.EXIT_TEXT_CHARACTERS],
+                "started_ms": self._started_ms,
+                "finished_ms": self._clock.now_ms(),
+                "stopped": self._stopped,
+                "forced": self._forced,
+                "cut_off": len(self._cut_off),
+                "left_running": left[:32],
+                "log_bytes": log.size,
+                "log_lost_bytes": log.lost_bytes,
+                "log_trouble": log.trouble,
+            },
+        )
+
+    def give_up(self, sentence: str) -> None:
+        """End the task's processes after a fault of our own, and say so in the exit record."""
+        until = time.monotonic() + _KILL_LIMIT_S
+        while (left := self._relatives()) and time.monotonic() < until:
+            for one in left:
+                one.send(signal.SIGKILL)
+            self._reap()
+            time.sleep(_SWEEP_S)
+        task_files.write_exit(
+            self._files,
+            {
+                "kind": "unknown" if self._main else "start",
+                "number": None,
+                "message": sentence[: task_files.EXIT_TEXT_CHARACTERS],
+                "started_ms": self._started_ms,
+                "finished_ms": self._clock.now_ms(),
+                "stopped": self._stopped,
+            },
+        )
+
+
+def _number(record: dict[str, object], key: str, default: float) -> float:
+    value = record.get(key)
+    return value if isinstance(value, (int, float)) else default
+
+
+def _say(sentence: str) -> None:
+    """Write to our own log, which is our stderr."""
+    sys.stderr.write(f"{sentence}\n")
+
+
+def hold_lock(files: TaskFiles, locked: bool) -> bool:
+    """Hold the task's lock for the life of this process; False if another shim has the task."""
+    if locked:
+        os.set_inheritable(LOCK_DESCRIPTOR, False)
+        return True
+    handle = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
+    try:
+        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def main(arguments: list[str]) -> int:
+    """Be the shim of the task whose directory is the first argument."""
+    locked = "--locked" in arguments[1:]
+    system.close_inherited((0, 1, 2, LOCK_DESCRIPTOR) if locked else (0, 1, 2))
+    files = TaskFiles(Path(arguments[0]))
+    shim = Shim(files)
+    if not hold_lock(files, locked):
+        _say("another shim has this task")
+        return 3
+    if files.shim.exists() or files.exit.exists():
+        _say("this task has been started before; it is never started twice")
+        return 3
+    try:
+        shim.run()
+    except Exception as error:
+        # The traceback goes to shim.log, which is this process's stderr.
+        shim.give_up(f"the process that watched the task failed: {type(error).__name__}: {error}")
+        raise
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main(sys.argv[1:]))
