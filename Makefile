@@ -1,0 +1,50 @@
+# Two commands on a fresh machine with python3 (3.11 or newer), make and git:
+#   make demo    executes the quickstart and shows its training here
+#   make test    every test, with a real engine, git, kernels and Chromium, and the coverage
+
+PYTHON ?= python3
+VENV := .venv/bin
+RUN := $(VENV)/python
+
+.PHONY: help setup demo test test-browser check bench docs clean
+
+help:
+	@echo "make demo          train the quickstart's model on this machine"
+	@echo "make test          run every test; prints line and branch coverage"
+	@echo "make test-browser  run only the tests in JupyterLab and Notebook 7"
+	@echo "make check         format, lint, types, import arrows, duplicates"
+	@echo "make bench         measure what docs/performance.md promises"
+	@echo "make docs          build the documentation into build/docs"
+	@echo "make setup         only make the environment .venv"
+	@echo "make clean         remove what these made, but not .venv"
+
+setup:
+	@$(PYTHON) tools/make_venv.py
+
+demo: setup
+	@$(RUN) tools/demo.py
+
+test: setup
+	@browser=$$($(RUN) tools/find_browser.py) && rm -rf build/screenshots && \
+	ANYLEARN_CHROMIUM="$$browser" $(RUN) -m pytest --cov --cov-branch --cov-report=term
+
+test-browser: setup
+	@browser=$$($(RUN) tools/find_browser.py) && rm -rf build/screenshots && \
+	ANYLEARN_CHROMIUM="$$browser" $(RUN) -m pytest -m browser -v
+
+check: setup
+	$(VENV)/ruff format --check
+	$(VENV)/ruff check
+	$(VENV)/mypy
+	$(RUN) -m pytest -q tests/test_import_arrows.py
+	$(RUN) tools/duplicates.py
+
+bench: setup
+	@for script in bench/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+
+docs: setup
+	$(RUN) -m sphinx --fail-on-warning --keep-going -q docs build/docs
+	@echo "build/docs/index.html"
+
+clean:
+	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache
