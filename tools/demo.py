@@ -1,0 +1,138 @@
+"""Execute the quickstart against the embedded engine, with its training live in this terminal.
+
+Everything goes under `build/demo`, unless ANYLEARN_HOME names another home for the engine. Run it
+twice: the second time the dataset is known, and the engine's own counter says that nothing was
+sent.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError
+from nbconvert import HTMLExporter
+
+ROOT = Path(__file__).resolve().parent.parent
+NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
+TARGET = ROOT / "build" / "demo"
+FIRST_TRAINING_LINE = re.compile(r"\d+ images to learn from")
+ACCURACY = re.compile(r"test accuracy: ([0-9.]+)")
+GOAL_FIRST_LINE_S = 10
+GOAL_ACCURACY = 0.95
+
+
+class LiveClient(NotebookClient):  # type: ignore[misc]
+    """Execute a notebook and write what its cells print to the terminal as it comes."""
+
+    def __init__(self, *arguments: Any, begun: float, **options: Any) -> None:
+        super().__init__(*arguments, **options)
+        self.begun = begun
+        self.text = ""
+        self.first_line_s: float | None = None
+
+    async def async_execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
+        """Show the first lines of the cell's source, then execute it."""
+        if cell.cell_type == "code":
+            source = cell.source.splitlines()
+            print(f"\n>>> {source[0]}" + ("" if len(source) == 1 else "  ..."), flush=True)
+        return await super().async_execute_cell(cell, cell_index, **options)
+
+    def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
+        """Write a message's text, then keep the message as any notebook does."""
+        content = msg["content"]
+        if msg["msg_type"] == "stream":
+            self._write(content["text"])
+        elif msg["msg_type"] == "execute_result":
+            self._write(content["data"].get("text/plain", "") + "\n")
+        return super().process_message(msg, cell, cell_index)
+
+    def _write(self, text: str) -> None:
+        sys.stdout.write(text)
+        sys.stdout.flush()
+        self.text += text
+        if self.first_line_s is None and FIRST_TRAINING_LINE.search(self.text):
+            self.first_line_s = time.monotonic() - self.begun
+
+
+def uploaded_bytes() -> int:
+    """Ask the engine over HTTP how many bytes of data it was ever sent; it starts if need be."""
+    from anylearn_jupyter import connect
+
+    return connect().api.counters()["upload_bytes"]
+
+
+def execute(begun: float) -> LiveClient:
+    """Run every cell and write the executed notebook and its HTML, also after an error."""
+    notebook = nbformat.read(NOTEBOOK, as_version=4)
+    client = LiveClient(
+        notebook,
+        begun=begun,
+        timeout=600,
+        kernel_name="python3",
+        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+    )
+    try:
+        client.execute()
+    finally:
+        nbformat.write(notebook, TARGET / "quickstart.ipynb")
+        html, _ = HTMLExporter().from_notebook_node(notebook)
+        (TARGET / "quickstart.html").write_text(html, encoding="utf-8")
+    return client
+
+
+def stop_engine() -> None:
+    """Leave no process behind."""
+    command = [sys.executable, "-m", "anylearn_jupyter.engine", "stop", "--tasks"]
+    subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=60)
+
+
+def conclude(client: LiveClient, sent: int) -> int:
+    """Say what came of it; 1 when it is not what the quickstart promises."""
+    found = ACCURACY.search(client.text)
+    accuracy = float(found.group(1)) if found else 0.0
+    first = client.first_line_s
+    print(f"\n{'-' * 72}")
+    print(f"test accuracy          {accuracy:.4f}  (wanted: above {GOAL_ACCURACY})")
+    if first is None:
+        print("first training line    never seen")
+    else:
+        print(
+            f"first training line    {first:.1f} s after the start  (goal: {GOAL_FIRST_LINE_S} s)"
+        )
+    known = ": the data was there already" if sent == 0 else ""
+    print(f"dataset                the engine counted {sent:,} uploaded dataset bytes{known}")
+    print(f"executed notebook      {(TARGET / 'quickstart.ipynb').relative_to(ROOT)}")
+    print(f"its HTML export        {(TARGET / 'quickstart.html').relative_to(ROOT)}")
+    return 0 if accuracy > GOAL_ACCURACY and first is not None else 1
+
+
+def main() -> int:
+    """Run the demo."""
+    begun = time.monotonic()
+    TARGET.mkdir(parents=True, exist_ok=True)
+    os.environ.setdefault("ANYLEARN_HOME", str(TARGET / "home"))
+    if shutil.which("git") is None:
+        sys.exit("demo: git is needed to pack the code; install the package git.")
+    print(f"home of the engine: {os.environ['ANYLEARN_HOME']}", flush=True)
+    try:
+        before = uploaded_bytes()
+        client = execute(begun)
+        return conclude(client, uploaded_bytes() - before)
+    except CellExecutionError as error:
+        print(f"\n{error}\nThe notebook stopped; see {TARGET / 'quickstart.html'}", file=sys.stderr)
+        return 1
+    finally:
+        stop_engine()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
