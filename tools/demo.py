@@ -30,21 +30,26 @@ GOAL_FIRST_LINE_S = 10
 GOAL_ACCURACY = 0.95
 
 
-class LiveClient(NotebookClient):  # type: ignore[misc]
+def show_cell(cell: nbformat.NotebookNode, cell_index: int) -> None:
+    """Write the first line of a cell that is about to run."""
+    source = cell.source.splitlines()
+    print(f"\n>>> {source[0]}" + ("" if len(source) == 1 else "  ..."), flush=True)
+
+
+class LiveClient(NotebookClient):
     """Execute a notebook and write what its cells print to the terminal as it comes."""
 
-    def __init__(self, *arguments: Any, begun: float, **options: Any) -> None:
-        super().__init__(*arguments, **options)
+    def __init__(self, notebook: nbformat.NotebookNode, begun: float) -> None:
+        super().__init__(
+            notebook,
+            timeout=600,
+            kernel_name="python3",
+            resources={"metadata": {"path": str(NOTEBOOK.parent)}},
+            on_cell_execute=show_cell,
+        )
         self.begun = begun
         self.text = ""
         self.first_line_s: float | None = None
-
-    async def async_execute_cell(self, cell: Any, cell_index: int, **options: Any) -> Any:
-        """Show the first lines of the cell's source, then execute it."""
-        if cell.cell_type == "code":
-            source = cell.source.splitlines()
-            print(f"\n>>> {source[0]}" + ("" if len(source) == 1 else "  ..."), flush=True)
-        return await super().async_execute_cell(cell, cell_index, **options)
 
     def process_message(self, msg: dict[str, Any], cell: Any, cell_index: int) -> Any:
         """Write a message's text, then keep the message as any notebook does."""
@@ -73,13 +78,7 @@ def uploaded_bytes() -> int:
 def execute(begun: float) -> LiveClient:
     """Run every cell and write the executed notebook and its HTML, also after an error."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
-    client = LiveClient(
-        notebook,
-        begun=begun,
-        timeout=600,
-        kernel_name="python3",
-        resources={"metadata": {"path": str(NOTEBOOK.parent)}},
-    )
+    client = LiveClient(notebook, begun)
     try:
         client.execute()
     finally:
