@@ -1,0 +1,148 @@
+"""A snapshot's files, put into a directory by git, with nothing of git's that could run code.
+
+The tree comes from somebody's push and is not trusted (faults G6). So git gets a directory of its
+own, made here, with the objects of the repository and an empty configuration: no hooks, no filter
+can be defined, names that pass for ``.git`` on any file system are refused, submodules stay empty
+directories, and attributes in the tree change no byte (line ends, ``$Id$``, encodings).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+_TIMEOUT_S = 600
+_COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+
+_CONFIG = """\
+[core]
+\trepositoryformatversion = 0
+\tbare = false
+\tprotectNTFS = true
+\tprotectHFS = true
+\tsymlinks = true
+\tautocrlf = false
+\thooksPath = /dev/null
+\tfsmonitor = false
+[advice]
+\tdetachedHead = false
+"""
+_ATTRIBUTES = "* -text -eol -crlf -ident -filter -working-tree-encoding\n"
+
+
+class CheckoutFailed(Exception):
+    """A snapshot that cannot be put in place; one sentence, for the user."""
+
+
+def resolve(repository: Path, ref: str) -> str:
+    """Give the commit that a branch, a tag or a commit's id names.
+
+    Parameters
+    ----------
+    repository : Path
+        A bare repository.
+    ref : str
+        What to look for; nothing in it is taken for an option.
+
+    Raises
+    ------
+    CheckoutFailed
+        There is no such commit.
+    """
+    answer = _git(
+        ["rev-parse", "--verify", "--quiet", "--end-of-options", f"{ref}^{{commit}}"],
+        _environment(repository),
+        cwd=repository,
+    )
+    commit = answer.stdout.strip()
+    if answer.returncode != 0 or not _COMMIT.fullmatch(commit):
+        raise CheckoutFailed(
+            f"The algorithm has no commit, branch or tag {ref!r}; send its code again."
+        )
+    return commit
+
+
+def check_out(repository: Path, ref: str, target: Path, *, scratch: Path) -> str:
+    """Put the files of a commit into a directory.
+
+    Parameters
+    ----------
+    repository : Path
+        A bare repository; it is only read.
+    ref : str
+        Commit, branch or tag.
+    target : Path
+        Is made; must not exist.
+    scratch : Path
+        A name in the same place for git's own files; must not exist, and is gone afterwards.
+
+    Returns
+    -------
+    str
+        The commit.
+
+    Raises
+    ------
+    CheckoutFailed
+        There is no such commit, or git refuses the tree.
+    """
+    commit = resolve(repository, ref)
+    target.mkdir()
+    try:
+        (scratch / "refs").mkdir(parents=True)
+        (scratch / "objects").mkdir()
+        (scratch / "info").mkdir()
+        (scratch / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
+        (scratch / "config").write_text(_CONFIG, encoding="ascii")
+        (scratch / "info" / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
+        variables = _environment(scratch) | {
+            "GIT_OBJECT_DIRECTORY": str(repository / "objects"),
+            "GIT_WORK_TREE": str(target),
+            "GIT_INDEX_FILE": str(scratch / "index"),
+        }
+        answer = _git(["read-tree", "-m", "-u", commit], variables, cwd=target)
+        if answer.returncode != 0:
+            words = " ".join(answer.stderr.split())[:500]
+            raise CheckoutFailed(f"The snapshot {commit[:12]} cannot be put in place: {words}")
+    finally:
+        shutil.rmtree(scratch, ignore_errors=True)
+    return commit
+
+
+def _environment(git_dir: Path) -> dict[str, str]:
+    """Name all that git may know: nothing of ours, and no configuration but the directory's."""
+    return {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "LC_ALL": "C",
+        "HOME": os.devnull,
+        "GIT_DIR": str(git_dir),
+        "GIT_CONFIG_NOSYSTEM": "1",
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "GIT_ATTR_NOSYSTEM": "1",
+        "GIT_TERMINAL_PROMPT": "0",
+        "GIT_NO_REPLACE_OBJECTS": "1",
+    }
+
+
+def _git(
+    words: list[str], variables: dict[str, str], *, cwd: Path
+) -> subprocess.CompletedProcess[str]:
+    try:
+        return subprocess.run(
+            ["git", *words],
+            env=variables,
+            cwd=cwd,
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            errors="replace",
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except FileNotFoundError as error:
+        raise CheckoutFailed("The engine needs git, and there is none in its PATH.") from error
+    except subprocess.TimeoutExpired as error:
+        raise CheckoutFailed(f"git took longer than {_TIMEOUT_S} s for the snapshot.") from error
