@@ -91,18 +91,20 @@ def pip(*words: str) -> subprocess.Popen[str]:
 
 
 def install_locked_versions() -> None:
-    """Install the lock file's versions, each checked by its hash, one line of progress each."""
+    """Install the lock file's versions, with a line of progress for each."""
     total = len(re.findall(r"^[A-Za-z0-9]", LOCK.read_text(encoding="utf-8"), re.MULTILINE))
-    say(f"installing at most {total} packages at the exact versions of {LOCK.name}")
+    say(f"installing the exact versions of {LOCK.name}, each checked by its hash")
     seen = 0
     output = []
     with pip("install", "--require-hashes", "--no-deps", "-r", str(LOCK)) as running:
         for line in running.stdout or ():
             output.append(line)
-            found = re.match(r"Collecting ([^ ;]+)", line)
+            found = re.match(r"(?:Collecting|Processing) ([^ ;]+)", line)
             if found:
                 seen += 1
-                say(f"  [{seen:3}/{total}] {found.group(1)}")
+                say(f"  [{seen:3}/{total}] {Path(found.group(1)).name}")
+            elif line.startswith("Ignoring "):
+                total -= 1  # for another system or another Python
             elif line.startswith("Installing collected packages"):
                 say("  unpacking them (this takes a while and prints nothing)")
     if running.returncode:
