@@ -29,7 +29,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from anylearn_jupyter.engine.checkout import CheckoutFailed, check_out
 from anylearn_jupyter.engine.processes import system
-from anylearn_jupyter.engine.task_files import TaskFiles, write_record
+from anylearn_jupyter.engine.task_files import OutputRefused, TaskFiles, write_record
 from anylearn_jupyter.home import make_private_directory
 
 if TYPE_CHECKING:
@@ -267,7 +267,7 @@ def prepare(
             allocation=allocation,
             gpus_here=gpus_here,
         )
-    except (CheckoutFailed, ValueError) as error:
+    except (CheckoutFailed, OutputRefused) as error:
         raise LaunchRefused(str(error)) from error
     command = command_line(
         task.entrypoint, task.train_params, task.train_params_prefix, task.train_params_delimeter

@@ -38,6 +38,10 @@ EXIT_TEXT_CHARACTERS = 4000
 """Longest message of an exit record, so that it fits what was set aside."""
 
 
+class OutputRefused(ValueError):
+    """A results' directory that is not the task's own; one sentence, for the user."""
+
+
 class TaskFiles:
     """Names of everything in a task's directory; the only place that knows them.
 
@@ -140,7 +144,7 @@ class TaskFiles:
 
         Raises
         ------
-        ValueError
+        OutputRefused
             It is absolute, leaves the code's directory, or passes through a link.
 
         Notes
@@ -149,7 +153,7 @@ class TaskFiles:
         """
         parts = Path(output).parts
         if not output.strip() or Path(output).is_absolute() or ".." in parts or "\0" in output:
-            raise ValueError(
+            raise OutputRefused(
                 f"The output {output!r} is not a path below the code's directory; write it "
                 "relative and without '..', such as 'output'."
             )
@@ -157,7 +161,7 @@ class TaskFiles:
         for part in parts:
             path = path / part
             if path.is_symlink():
-                raise ValueError(
+                raise OutputRefused(
                     f"The output {output!r} passes through a link, so its content is not served; "
                     "name a real directory."
                 )
