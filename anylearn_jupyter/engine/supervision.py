@@ -126,28 +126,35 @@ def bury(files: TaskFiles) -> Ending:
     No process of another boot is looked for (faults A3, A11, A12). It takes up to 5 s, so it is for
     a thread.
     """
-    shim_record = read_record(files.shim)
-    shim = Process.from_record(shim_record) if shim_record else None
-    started = read_record(files.started)
+    shim, started = read_record(files.shim), read_record(files.started)
     started_ms = _integer((started or {}).get("started_ms"))
-    if shim is None or not shim.of_this_boot:
+    if _boot_of(shim, started, read_record(files.launch)) != system.boot_id():
         return Ending(
             exit=Exit(kind="unknown", message="the machine was restarted while the task ran"),
             started_ms=started_ms,
         )
-    killed, left = kill_orphans(
-        f"ANYLEARN_TASK_ID={files.task_id}".encode(),
-        not_before=shim.start,
-        main=Process.from_record(started) if started else None,
-        own_pid=os.getpid(),
-        limit_s=_KILL_LIMIT_S,
-    )
+    main = Process.from_record(started) if started else None
+    first = (Process.from_record(shim) if shim else None) or main
+    killed: list[Process] = []
+    left: list[Process] = []
+    if first is not None:
+        killed, left = kill_orphans(
+            f"ANYLEARN_TASK_ID={files.task_id}".encode(),
+            not_before=first.start,
+            main=main,
+            own_pid=os.getpid(),
+            limit_s=_KILL_LIMIT_S,
+        )
     message = "the process that watched the task was killed, so nobody saw how the task ended"
     if killed:
         message += f"; {len(killed)} of its processes still ran and were ended"
     if left:
         message += f"; these could not be ended: {', '.join(str(one.pid) for one in left)}"
     return Ending(exit=Exit(kind="unknown", message=message), started_ms=started_ms)
+
+
+def _boot_of(*records: dict[str, object] | None) -> object:
+    return next((record["boot"] for record in records if record and "boot" in record), None)
 
 
 def _ending(record: dict[str, object]) -> Ending:

@@ -66,6 +66,7 @@ class _Followed:
         self.watch: Watch | None = None
         self.busy = False  # a thread prepares or buries it
         self.stop_wanted = False
+        self.look_due = False  # a timer will look again
 
 
 class ShimRunner:
@@ -271,9 +272,20 @@ class ShimRunner:
             if now.shim is not None:
                 self._attend(followed, now.shim, child=None)
             else:
-                # It holds the lock and has not said who it is: milliseconds, unless it hangs.
-                self._loop.call_later(_UNKNOWN_SHIM_POLL_S, self._look, task_id)
+                self._look_later(followed)
         self._change(followed, now)
+
+    def _look_later(self, followed: _Followed) -> None:
+        """Look again at a shim that has not said who it is, as its end would not be told."""
+        if followed.look_due:
+            return
+        followed.look_due = True
+
+        def look() -> None:
+            followed.look_due = False
+            self._look(followed.files.task_id)
+
+        self._loop.call_later(_UNKNOWN_SHIM_POLL_S, look)
 
     def _change(self, followed: _Followed, now: Situation) -> None:
         if now != followed.situation:
