@@ -1,7 +1,7 @@
 """A process that supervises tasks as the engine does, and that a test can kill.
 
 ``python -m tests.supervisor_process <directory> [<where to die>]``: the store is in the
-directory's ``store.json``, the code's repository in ``code.git``. It adopts, then schedules, and
+directory's ``store.sqlite3``, the code's repository in ``code.git``. It adopts, then schedules, and
 ends when it is killed; or by itself, with -9, at one of ``prepare``, ``spawn`` and ``spawned``.
 """
 
@@ -19,7 +19,7 @@ from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.runners import shims
 from anylearn_jupyter.engine.scheduler import Scheduler
 from anylearn_jupyter.engine.watcher import Watcher
-from tests.task_store import FileStore
+from tests.task_store import TaskStore
 
 
 class Inputs:
@@ -65,9 +65,9 @@ def _arrange_death(at: str) -> None:
     shims._spawn_shim = dying_spawn
 
 
-def supervise(root: Path, loop: IOLoop) -> tuple[FileStore, shims.ShimRunner, Scheduler, Watcher]:
+def supervise(root: Path, loop: IOLoop) -> tuple[TaskStore, shims.ShimRunner, Scheduler, Watcher]:
     """Put the parts together."""
-    store = FileStore(root / "store.json")
+    store = TaskStore(root)
     watcher = Watcher(loop)
     runner = shims.ShimRunner(
         root / "tasks",

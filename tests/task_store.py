@@ -1,85 +1,52 @@
-"""A store of tasks in one file, for tests of the supervision without the rest of the engine."""
+"""The engine's own store, for tests of the supervision without the rest of the engine."""
 
 from __future__ import annotations
 
-import dataclasses
 import json
-from dataclasses import dataclass, field
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 
-from anylearn_jupyter.entities import Exit, TaskPhase, new_id
-
-if TYPE_CHECKING:
-    from anylearn_jupyter.engine.store import TaskRow
-
-
-@dataclass(frozen=True)
-class Row:
-    """What of the engine's `TaskRow` the supervision reads."""
-
-    id: str = field(default_factory=lambda: new_id("TRAI"))
-    name: str = "task"
-    phase: TaskPhase = TaskPhase.QUEUED
-    creator_id: str = "USER00000000000000000000000000aa"
-    project_id: str = "PROJ00000000000000000000000000aa"
-    algorithm_id: str = "ALGO00000000000000000000000000aa"
-    algorithm_git_ref: str = ""
-    entrypoint: str = "true"
-    output: str = "output"
-    train_params: dict[str, Any] = field(default_factory=dict)
-    train_params_prefix: str = "--"
-    train_params_delimeter: str = " "
-    envs: dict[str, str] = field(default_factory=dict)
-    files: tuple[str, ...] = ()
-    resources: tuple[dict[str, Any], ...] = ()
-    interpreter: str | None = None
-    submitter_env: dict[str, str] = field(default_factory=dict)
-    secret_key: str = "TKEY00000000000000000000000000aa"
-    started_ms: int | None = None
-    finished_ms: int | None = None
-    exit: Exit | None = None
-    allocation: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def row(self) -> TaskRow:
-        return cast("TaskRow", self)
+from anylearn_jupyter.engine.database import Database
+from anylearn_jupyter.engine.store import Store, TaskRow
+from anylearn_jupyter.entities import new_id
 
 
-class FileStore:
-    """Keeps rows in the order of the queue, in memory and in a file."""
+def new_row(**fields: Any) -> TaskRow:
+    """Make a task that only prints nothing, but for these fields."""
+    params = fields.get("train_params", {})
+    values: dict[str, Any] = {
+        "id": new_id("TRAI"),
+        "name": "task",
+        "creator_id": "USER00000000000000000000000000aa",
+        "project_id": "PROJ00000000000000000000000000aa",
+        "algorithm_id": "ALGO00000000000000000000000000aa",
+        "algorithm_git_ref": "snapshot",
+        "entrypoint": "true",
+        "output": "output",
+        "args": json.dumps(params),
+        "secret_key": "TKEY00000000000000000000000000aa",
+    }
+    return TaskRow(**values | fields)
 
-    def __init__(self, path: Path) -> None:
-        self._path = path
-        self.rows: dict[str, Row] = {}
-        if path.exists():
-            for data in json.loads(path.read_text()):
-                data["phase"] = TaskPhase(data["phase"])
-                data["exit"] = Exit.from_json(data["exit"]) if data["exit"] else None
-                self.rows[data["id"]] = Row(**data)
 
-    def add(self, *rows: Row) -> None:
-        self.rows |= {row.id: row for row in rows}
-        self._save()
+class TaskStore(Store):
+    """A store that a test may also set back, as only a power cut can."""
 
-    def task(self, task_id: str) -> TaskRow | None:
-        found = self.rows.get(task_id)
-        return found.row if found else None
+    def __init__(self, root: Path) -> None:
+        self.database = Database(root / "store.sqlite3")
+        super().__init__(self.database)
 
-    def tasks_in(self, phases: tuple[TaskPhase, ...]) -> list[TaskRow]:
-        return [row.row for row in self.rows.values() if row.phase in phases]
+    def add(self, *rows: TaskRow) -> None:
+        for row in rows:
+            self.add_task(row)
 
-    def move_task(
-        self, task_id: str, to: TaskPhase, *, of: tuple[TaskPhase, ...], **changes: Any
-    ) -> bool:
-        row = self.rows.get(task_id)
-        if row is None or row.phase not in of:
-            return False
-        self.rows[task_id] = dataclasses.replace(row, phase=to, **changes)
-        self._save()
-        return True
+    def row_of(self, task_id: str) -> TaskRow:
+        found = self.task(task_id)
+        assert found is not None
+        return found
 
-    def _save(self) -> None:
-        new = self._path.with_suffix(".new")
-        new.write_text(json.dumps([dataclasses.asdict(row) for row in self.rows.values()]))
-        new.replace(self._path)
+    def set_back(self, task_id: str, **columns: Any) -> None:
+        """Change a task behind the engine's back."""
+        parts = ", ".join(f"{name} = :{name}" for name in columns)
+        with self.database.transaction() as change:
+            change.execute(f"UPDATE task SET {parts} WHERE id = :id", {**columns, "id": task_id})

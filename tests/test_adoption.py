@@ -14,9 +14,10 @@ from pathlib import Path
 import pytest
 
 from anylearn_jupyter.engine.processes import Process, bearers, kill_orphans
+from anylearn_jupyter.engine.store import TaskRow
 from anylearn_jupyter.engine.task_files import TaskFiles, write_record
 from anylearn_jupyter.entities import Exit, TaskPhase
-from tests.task_store import FileStore, Row
+from tests.task_store import TaskStore, new_row
 from tests.waiting import wait_until
 
 ROOT = Path(__file__).parents[1]
@@ -27,6 +28,7 @@ class Supervision:
 
     def __init__(self, root: Path) -> None:
         self.root = root
+        self.store = TaskStore(root)
         self.process: subprocess.Popen[bytes] | None = None
         git = {"GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ["PATH"], "HOME": str(root)}
         subprocess.run(["git", "init", "-q", "--bare", "code.git"], cwd=root, env=git, check=True)
@@ -50,8 +52,8 @@ class Supervision:
 
     def add(self, command: str, **fields: object) -> TaskFiles:
         """Put a task into the queue, while nobody supervises."""
-        row = Row(**{"entrypoint": command, "algorithm_git_ref": "snapshot", **fields})
-        FileStore(self.root / "store.json").add(row)
+        row = new_row(entrypoint=command, **fields)
+        self.store.add(row)
         return TaskFiles.of(self.root / "tasks", row.id)
 
     def start(self, die_at: str | None = None) -> None:
@@ -69,15 +71,13 @@ class Supervision:
         self.process.kill()
         self.process.wait(10)
 
-    def row(self, files: TaskFiles) -> Row:
-        return FileStore(self.root / "store.json").rows[files.task_id]
+    def row(self, files: TaskFiles) -> TaskRow:
+        return self.store.row_of(files.task_id)
 
-    def change(self, files: TaskFiles, **changes: object) -> None:
-        store = FileStore(self.root / "store.json")
-        phase = store.rows[files.task_id].phase
-        store.move_task(files.task_id, changes.pop("phase", phase), of=(phase,), **changes)
+    def set_back(self, files: TaskFiles, **columns: object) -> None:
+        self.store.set_back(files.task_id, **columns)
 
-    def wait_phase(self, files: TaskFiles, *phases: TaskPhase) -> Row:
+    def wait_phase(self, files: TaskFiles, *phases: TaskPhase) -> TaskRow:
         wait_until(lambda: self.row(files).phase in phases, 30, f"{phases}, not {self.row(files)}")
         return self.row(files)
 
@@ -96,7 +96,7 @@ def supervision(tmp_path: Path) -> Iterator[Supervision]:
     yield made
     if made.process is not None and made.process.poll() is None:
         made.kill()
-    for task_id in FileStore(tmp_path / "store.json").rows:
+    for task_id in [row.id for row in made.store.tasks_in(tuple(TaskPhase))]:
         record = TaskFiles.of(tmp_path / "tasks", task_id).shim
         if record.exists():
             shim = Process.from_record(json.loads(record.read_text()))
@@ -104,6 +104,7 @@ def supervision(tmp_path: Path) -> Iterator[Supervision]:
                 shim.send(signal.SIGKILL)
         mark = f"ANYLEARN_TASK_ID={task_id}".encode()
         kill_orphans(mark, not_before=0, main=None, own_pid=os.getpid(), limit_s=5)
+    made.store.database.close()
 
 
 def shim_of(files: TaskFiles) -> Process:
@@ -126,7 +127,7 @@ def has_logged(files: TaskFiles, text: bytes) -> Callable[[], bool]:
 
 def test_a_queue_runs_in_order_and_gives_its_resources_back(supervision: Supervision) -> None:
     cpus = len(os.sched_getaffinity(0))
-    everything = ({"default": {"CPU": cpus}},)
+    everything = [{"default": {"CPU": cpus}}]
     tasks = [supervision.add(f"exit {number}", resources=everything) for number in range(3)]
 
     supervision.start()
@@ -222,10 +223,7 @@ def test_an_end_before_the_death_that_was_not_written_down_is_found(
     supervision.wait_end(task)
     supervision.kill()
     # As if the engine had died between the exit record and its own store.
-    store = FileStore(supervision.root / "store.json")
-    store.move_task(
-        task.task_id, TaskPhase.RUNNING, of=(TaskPhase.FAILED,), exit=None, finished_ms=None
-    )
+    supervision.set_back(task, phase="running", exit=None, finished_ms=None)
 
     supervision.start()
 
@@ -237,7 +235,7 @@ def test_a_store_that_forgot_a_start_does_not_start_again(supervision: Supervisi
     supervision.start()
     supervision.wait_phase(task, TaskPhase.RUNNING)
     supervision.kill()
-    supervision.change(task, phase=TaskPhase.QUEUED, allocation={}, started_ms=None)
+    supervision.set_back(task, phase="queued", allocation="{}", started_ms=None)
 
     supervision.start()
 
@@ -254,7 +252,7 @@ def test_a_stop_that_the_dead_engine_had_not_passed_on_is_passed_on(
     supervision.start()
     supervision.wait_phase(task, TaskPhase.RUNNING)
     supervision.kill()
-    supervision.change(task, phase=TaskPhase.STOPPING)
+    supervision.set_back(task, phase="stopping")
 
     supervision.start()
 

@@ -20,7 +20,7 @@ from anylearn_jupyter.engine.launch import (
 )
 from anylearn_jupyter.engine.task_files import TaskFiles, read_record
 from tests.supervisor_process import Inputs
-from tests.task_store import Row
+from tests.task_store import new_row
 
 DATA = "DSET00000000000000000000000000aa"
 
@@ -84,16 +84,16 @@ def repository(tmp_path: Path) -> Repository:
 
 @pytest.fixture
 def files(tmp_path: Path) -> TaskFiles:
-    row = Row()
+    row = new_row()
     found = TaskFiles.of(tmp_path / "tasks", row.id)
     found.root.mkdir(parents=True, mode=0o700)
     return found
 
 
 def make_ready(where: TaskFiles, *, allocation: dict[str, Any] | None = None, **fields: Any) -> Any:
-    row = Row(**{"id": where.task_id, "algorithm_git_ref": "snapshot", **fields})
+    row = new_row(**{"id": where.task_id, **fields})
     inputs = Inputs(where.root.parent.parent)
-    prepare(row.row, where, inputs=inputs, allocation=allocation or {}, gpus_here=False)
+    prepare(row, where, inputs=inputs, allocation=allocation or {}, gpus_here=False)
     launch = read_record(where.launch)
     assert launch is not None
     return launch
@@ -167,7 +167,7 @@ def test_the_variables_of_a_task(
 
     variables = make_ready(
         files,
-        files=(DATA, DATA),
+        files=[DATA, DATA],
         submitter_env=submitted,
         envs={"MINE": "it's\n$HOME", "task_id": "forged", "ANYLEARN_AUTH_TOKEN": "canary"},
     )["env"]
@@ -195,7 +195,7 @@ def test_the_variables_of_a_task(
 @pytest.mark.parametrize(("gpus", "shown"), [(["1", "0"], "1,0"), ([], "")])
 def test_gpus_are_shown_as_they_were_given(files: TaskFiles, gpus: list[str], shown: str) -> None:
     variables = task_environment(
-        Row(id=files.task_id).row,
+        new_row(id=files.task_id),
         files,
         address="",
         mounts={},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -11,12 +10,13 @@ import pytest
 
 from anylearn_jupyter.engine import scheduler
 from anylearn_jupyter.engine.machine import Machine
+from anylearn_jupyter.engine.store import TaskRow
 from anylearn_jupyter.engine.supervision import Ending, Situation, Stage
 from anylearn_jupyter.entities import Exit, TaskPhase
-from tests.task_store import FileStore, Row
+from tests.task_store import TaskStore, new_row
 
-TWO = ({"default": {"CPU": 2}},)
-ONE = ({"default": {"CPU": 1}},)
+TWO = [{"default": {"CPU": 2}}]
+ONE = [{"default": {"CPU": 1}}]
 
 
 class Recorder:
@@ -44,22 +44,22 @@ class Recorder:
     def forget(self, task_id: str) -> None:
         del self.known[task_id]
 
-    def end(self, row: Row, ending: Ending) -> None:
+    def end(self, row: TaskRow, ending: Ending) -> None:
         self.known[row.id] = Situation(stage=Stage.ENDED, ending=ending)
 
 
 @pytest.fixture
-def store(tmp_path: Path) -> FileStore:
-    return FileStore(tmp_path / "store.json")
+def store(tmp_path: Path) -> TaskStore:
+    return TaskStore(tmp_path)
 
 
-def phases(store: FileStore) -> list[str]:
-    return [str(row.phase) for row in store.rows.values()]
+def phases(store: TaskStore) -> list[str]:
+    return [str(row.phase) for row in store.tasks_in(tuple(TaskPhase))]
 
 
-def test_a_task_that_waits_is_not_overtaken(store: FileStore) -> None:
+def test_a_task_that_waits_is_not_overtaken(store: TaskStore) -> None:
     runner = Recorder(cpus=2)
-    rows = [Row(resources=ONE), Row(resources=TWO), Row(resources=ONE)]
+    rows = [new_row(resources=ONE), new_row(resources=TWO), new_row(resources=ONE)]
     store.add(*rows)
 
     scheduler.tick(store, runner, 1000)
@@ -68,7 +68,7 @@ def test_a_task_that_waits_is_not_overtaken(store: FileStore) -> None:
     runner.end(rows[0], Ending(exit=Exit(kind="exit", number=0), started_ms=1001, finished_ms=1002))
     scheduler.tick(store, runner, 1003)
     assert phases(store) == ["succeeded", "starting", "queued"]
-    assert store.rows[rows[1].id].allocation["cpus"] == [0, 1]
+    assert store.row_of(rows[1].id).allocation["cpus"] == [0, 1]
     assert scheduler.quota_group(store, runner.machine)["allocated"] == {
         "CPU": 2,
         "Memory": 0,
@@ -78,19 +78,20 @@ def test_a_task_that_waits_is_not_overtaken(store: FileStore) -> None:
     assert runner.asked == [("start", rows[0].id), ("start", rows[1].id)]
 
 
-def test_times_are_those_of_the_shim_and_never_run_backwards(store: FileStore) -> None:
+def test_times_are_those_of_the_shim_and_never_run_backwards(store: TaskStore) -> None:
     runner = Recorder(cpus=1)
-    row = Row()
+    row = new_row()
     store.add(row)
     scheduler.tick(store, runner, 5000)
     runner.known[row.id] = Situation(stage=Stage.RUNNING, started_ms=5005)
     scheduler.tick(store, runner, 5010)
-    assert (store.rows[row.id].phase, store.rows[row.id].started_ms) == (TaskPhase.RUNNING, 5005)
+    found = store.row_of(row.id)
+    assert (found.phase, found.started_ms) == (TaskPhase.RUNNING, 5005)
 
     runner.end(row, Ending(exit=Exit(kind="unknown")))
     scheduler.tick(store, runner, 4000)
 
-    assert store.rows[row.id].finished_ms == 5005
+    assert store.row_of(row.id).finished_ms == 5005
 
 
 @pytest.mark.parametrize(
@@ -109,54 +110,54 @@ def test_the_last_phase(ending: Ending, phase: TaskPhase) -> None:
     assert scheduler.final_phase(ending) is phase
 
 
-def test_a_stop_of_a_waiting_task_ends_it_at_once(store: FileStore) -> None:
+def test_a_stop_of_a_waiting_task_ends_it_at_once(store: TaskStore) -> None:
     runner = Recorder(cpus=1)
-    row = Row()
+    row = new_row()
     store.add(row)
 
     assert scheduler.stop(store, runner, row.id, 1234)
 
-    found = store.rows[row.id]
+    found = store.row_of(row.id)
     assert (found.phase, found.finished_ms) == (TaskPhase.ABORTED, 1234)
     assert runner.asked == []
     assert not scheduler.stop(store, runner, row.id, 1235)
     assert not scheduler.stop(store, runner, "TRAI" + "0" * 28, 1235)
 
 
-def test_a_stop_of_a_running_task_asks_it_as_often_as_one_asks(store: FileStore) -> None:
+def test_a_stop_of_a_running_task_asks_it_as_often_as_one_asks(store: TaskStore) -> None:
     runner = Recorder(cpus=1)
-    row = Row(phase=TaskPhase.RUNNING)
+    row = new_row(phase=TaskPhase.RUNNING)
     store.add(row)
 
     assert scheduler.stop(store, runner, row.id, 1)
     assert scheduler.stop(store, runner, row.id, 2, force=True)
 
-    assert store.rows[row.id].phase is TaskPhase.STOPPING
+    assert store.row_of(row.id).phase is TaskPhase.STOPPING
     assert runner.asked == [("stop", row.id), ("stop", row.id)]
 
 
 def test_a_task_that_this_machine_can_no_longer_serve_fails_and_lets_others_by(
-    store: FileStore,
+    store: TaskStore,
 ) -> None:
     runner = Recorder(cpus=1)
-    big, small = Row(resources=TWO), Row()
+    big, small = new_row(resources=TWO), new_row()
     store.add(big, small)
 
     scheduler.tick(store, runner, 1000)
 
     assert phases(store) == ["failed", "starting"]
-    found = store.rows[big.id].exit
+    found = store.row_of(big.id).exit
     assert found is not None
     assert "CPU 2 and this machine has 1" in found.message
 
 
-def test_adoption_starts_what_never_started_and_counts_what_lives(store: FileStore) -> None:
+def test_adoption_starts_what_never_started_and_counts_what_lives(store: TaskStore) -> None:
     runner = Recorder(cpus=4)
-    unstarted = Row(phase=TaskPhase.STARTING)
-    stopping = Row(phase=TaskPhase.STOPPING)
-    vanished = Row(phase=TaskPhase.RUNNING)
-    alive = Row(phase=TaskPhase.RUNNING)
-    asked = Row(phase=TaskPhase.STOPPING)
+    unstarted = new_row(phase=TaskPhase.STARTING)
+    stopping = new_row(phase=TaskPhase.STOPPING)
+    vanished = new_row(phase=TaskPhase.RUNNING)
+    alive = new_row(phase=TaskPhase.RUNNING)
+    asked = new_row(phase=TaskPhase.STOPPING)
     for row in (alive, asked):
         runner.known[row.id] = Situation(stage=Stage.RUNNING)
     store.add(unstarted, stopping, vanished, alive, asked)
@@ -170,8 +171,8 @@ def test_adoption_starts_what_never_started_and_counts_what_lives(store: FileSto
     ]
 
 
-def test_the_group_tells_what_there_is(store: FileStore) -> None:
-    store.add(Row(phase=TaskPhase.RUNNING, allocation={"CPU": 1, "GPU": 0, "Memory": 2}))
+def test_the_group_tells_what_there_is(store: TaskStore) -> None:
+    store.add(new_row(phase=TaskPhase.RUNNING, allocation={"CPU": 1, "GPU": 0, "Memory": 2}))
 
     group = scheduler.quota_group(store, Recorder(cpus=2).machine)
 
@@ -179,4 +180,3 @@ def test_the_group_tells_what_there_is(store: FileStore) -> None:
     assert group["capacity"] == {"CPU": 2, "Memory": 4, "GPU": 0}
     assert group["default"] == {"CPU": 1, "Memory": 0, "GPU": 0}
     assert group["allocated"] == {"CPU": 1, "Memory": 2, "GPU": 0}
-    assert dataclasses.is_dataclass(Row)
