@@ -56,6 +56,34 @@ def test_a_stranger_with_the_same_number_is_never_signalled(
     assert sleeper.poll() is None
 
 
+REUSE = """
+import pathlib, signal, subprocess, sys, time
+from anylearn_jupyter.engine.processes import Process
+ours = subprocess.Popen(["/bin/sleep", "600"])
+record = Process.find(ours.pid)
+ours.kill(); ours.wait()
+time.sleep(0.05)  # start times are told in hundredths of a second
+pathlib.Path("/proc/sys/kernel/ns_last_pid").write_text(str(ours.pid - 1))
+stranger = subprocess.Popen(["/bin/sleep", "600"])
+assert stranger.pid == ours.pid, (stranger.pid, ours.pid)
+answers = record.alive, record.send(signal.SIGKILL), record.end_handle()
+print(answers, stranger.poll())
+stranger.kill(); stranger.wait()
+"""
+
+
+def test_a_number_that_is_really_used_again_is_not_signalled() -> None:
+    private = ["unshare", "-r", "-p", "-m", "--fork", "--mount-proc", "--kill-child"]
+    if subprocess.run([*private, "true"], capture_output=True, check=False).returncode:
+        pytest.skip("process numbers cannot be chosen here: no private PID namespace")
+
+    answer = subprocess.run(
+        [*private, sys.executable, "-c", REUSE], capture_output=True, text=True, check=False
+    )
+
+    assert answer.stdout == "(False, False, None) None\n", answer.stderr
+
+
 def test_a_process_of_another_boot_is_never_touched(sleeper: subprocess.Popen[bytes]) -> None:
     here = found(sleeper.pid)
     before = Process(pid=here.pid, start=here.start, boot="another boot")

@@ -14,6 +14,7 @@ import pytest
 
 from anylearn_jupyter.engine.log_writer import HEADER, MAGIC, RECORD
 from anylearn_jupyter.engine.processes import Process
+from anylearn_jupyter.engine.task_files import write_record
 from tests.shim_fixtures import ShimTask, make_task, python, task
 from tests.waiting import wait_until
 
@@ -140,6 +141,18 @@ def test_a_stop_leaves_the_task_its_time_to_end_well(task: ShimTask) -> None:
 
     assert task.log() == b"ready\nsaved\n"
     assert (ended["stopped"], ended["forced"]) == (True, False)
+
+
+def test_a_second_stop_can_take_the_time_away(task: ShimTask) -> None:
+    task.start("trap '' TERM; echo ready; while :; do sleep 0.1; done", stop_grace_s=60)
+    task.wait_for_log(b"ready")
+    task.ask_to_stop()
+
+    write_record(task.files.stop, {"grace_s": 0.0}, durable=False)
+    task.ask_to_stop()
+
+    ended = task.wait()
+    assert (ended["stopped"], ended["forced"], ended["number"]) == (True, True, 9)
 
 
 def test_a_stop_reaches_a_task_that_stands_still(task: ShimTask) -> None:
