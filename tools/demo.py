@@ -1,12 +1,13 @@
 """Execute the quickstart against the embedded engine, with its training live in this terminal.
 
-Everything goes under `build/demo`, unless ANYLEARN_HOME names another home for the engine. Run it
-twice: the second time the dataset is known, and the engine's own counter says that nothing was
-sent.
+Everything goes under `build/demo` (or the directory after `--to`), unless ANYLEARN_HOME names
+another home for the engine. Run it twice: the second time the dataset is known, and the own counter
+of the engine says that nothing was sent.
 """
 
 from __future__ import annotations
 
+import argparse
 import os
 import re
 import shutil
@@ -23,7 +24,6 @@ from nbconvert import HTMLExporter
 
 ROOT = Path(__file__).resolve().parent.parent
 NOTEBOOK = ROOT / "notebooks" / "quickstart.ipynb"
-TARGET = ROOT / "build" / "demo"
 FIRST_TRAINING_LINE = re.compile(r"\d+ images to learn from")
 ACCURACY = re.compile(r"test accuracy: ([0-9.]+)")
 GOAL_FIRST_LINE_S = 10
@@ -75,16 +75,16 @@ def uploaded_bytes() -> int:
     return connect().api.counters()["upload_bytes"]
 
 
-def execute(begun: float) -> LiveClient:
+def execute(target: Path, begun: float) -> LiveClient:
     """Run every cell and write the executed notebook and its HTML, also after an error."""
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     client = LiveClient(notebook, begun)
     try:
         client.execute()
     finally:
-        nbformat.write(notebook, TARGET / "quickstart.ipynb")
+        nbformat.write(notebook, target / "quickstart.ipynb")
         html, _ = HTMLExporter().from_notebook_node(notebook)
-        (TARGET / "quickstart.html").write_text(html, encoding="utf-8")
+        (target / "quickstart.html").write_text(html, encoding="utf-8")
     return client
 
 
@@ -94,7 +94,7 @@ def stop_engine() -> None:
     subprocess.run(command, check=False, stdout=subprocess.DEVNULL, timeout=60)
 
 
-def conclude(client: LiveClient, sent: int) -> int:
+def conclude(client: LiveClient, sent: int, target: Path) -> int:
     """Say what came of it; 1 when it is not what the quickstart promises."""
     found = ACCURACY.search(client.text)
     accuracy = float(found.group(1)) if found else 0.0
@@ -109,25 +109,34 @@ def conclude(client: LiveClient, sent: int) -> int:
         )
     known = ": the data was there already" if sent == 0 else ""
     print(f"dataset                the engine counted {sent:,} uploaded dataset bytes{known}")
-    print(f"executed notebook      {(TARGET / 'quickstart.ipynb').relative_to(ROOT)}")
-    print(f"its HTML export        {(TARGET / 'quickstart.html').relative_to(ROOT)}")
+    print(f"executed notebook      {target / 'quickstart.ipynb'}")
+    print(f"its HTML export        {target / 'quickstart.html'}")
     return 0 if accuracy > GOAL_ACCURACY and first is not None else 1
+
+
+def read_target() -> Path:
+    """Read the command line: where the results go."""
+    parser = argparse.ArgumentParser(description="Execute the quickstart with its training live.")
+    parser.add_argument("--to", type=Path, default=ROOT / "build" / "demo", metavar="DIR")
+    target: Path = parser.parse_args().to.absolute()
+    target.mkdir(parents=True, exist_ok=True)
+    return target
 
 
 def main() -> int:
     """Run the demo."""
     begun = time.monotonic()
-    TARGET.mkdir(parents=True, exist_ok=True)
-    os.environ.setdefault("ANYLEARN_HOME", str(TARGET / "home"))
+    target = read_target()
+    os.environ.setdefault("ANYLEARN_HOME", str(target / "home"))
     if shutil.which("git") is None:
         sys.exit("demo: git is needed to pack the code; install the package git.")
     print(f"home of the engine: {os.environ['ANYLEARN_HOME']}", flush=True)
     try:
         before = uploaded_bytes()
-        client = execute(begun)
-        return conclude(client, uploaded_bytes() - before)
+        client = execute(target, begun)
+        return conclude(client, uploaded_bytes() - before, target)
     except CellExecutionError as error:
-        print(f"\n{error}\nThe notebook stopped; see {TARGET / 'quickstart.html'}", file=sys.stderr)
+        print(f"\n{error}\nThe notebook stopped; see {target / 'quickstart.html'}", file=sys.stderr)
         return 1
     finally:
         stop_engine()
