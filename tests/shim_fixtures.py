@@ -17,7 +17,7 @@ import pytest
 from anylearn_jupyter.engine.processes import Process, kill_orphans
 from anylearn_jupyter.engine.task_files import TaskFiles, write_record
 from anylearn_jupyter.entities import new_id
-from tests.waiting import wait_until
+from waiting import wait_until
 
 
 @dataclass

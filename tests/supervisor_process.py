@@ -1,6 +1,6 @@
 """A process that supervises tasks as the engine does, and that a test can kill.
 
-``python -m tests.supervisor_process <directory> [<where to die>]``: the store is in the
+``python supervisor_process.py <directory> [<where to die>]``: the store is in the
 directory's ``store.sqlite3``, the code's repository in ``code.git``. It adopts, then schedules, and
 ends when it is killed; or by itself, with -9, at one of ``prepare``, ``spawn`` and ``spawned``.
 """
@@ -19,7 +19,7 @@ from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.runners import shims
 from anylearn_jupyter.engine.scheduler import Scheduler
 from anylearn_jupyter.engine.watcher import Watcher
-from tests.task_store import TaskStore
+from task_store import TaskStore
 
 
 class Inputs:

@@ -17,10 +17,10 @@ from anylearn_jupyter.engine.processes import Process, bearers, kill_orphans
 from anylearn_jupyter.engine.store import TaskRow
 from anylearn_jupyter.engine.task_files import TaskFiles, write_record
 from anylearn_jupyter.entities import Exit, TaskPhase
-from tests.task_store import TaskStore, new_row
-from tests.waiting import wait_until
+from task_store import TaskStore, new_row
+from waiting import wait_until
 
-ROOT = Path(__file__).parents[1]
+SUPERVISOR = Path(__file__).with_name("supervisor_process.py")
 
 
 class Supervision:
@@ -59,8 +59,8 @@ class Supervision:
     def start(self, die_at: str | None = None) -> None:
         adopted = self.root / "adopted"
         adopted.unlink(missing_ok=True)
-        words = [sys.executable, "-m", "tests.supervisor_process", str(self.root)]
-        self.process = subprocess.Popen([*words, *([die_at] if die_at else [])], cwd=ROOT)
+        words = [sys.executable, str(SUPERVISOR), str(self.root)]
+        self.process = subprocess.Popen([*words, *([die_at] if die_at else [])])
         if die_at:
             assert self.process.wait(30) == -signal.SIGKILL
         else:

@@ -19,8 +19,8 @@ from anylearn_jupyter.engine.launch import (
     task_environment,
 )
 from anylearn_jupyter.engine.task_files import TaskFiles, read_record
-from tests.supervisor_process import Inputs
-from tests.task_store import new_row
+from supervisor_process import Inputs
+from task_store import new_row
 
 DATA = "DSET00000000000000000000000000aa"
 

@@ -12,7 +12,7 @@ import pytest
 
 from anylearn_jupyter.engine import linux, portable
 from anylearn_jupyter.engine.processes import Process, bearers, descendants, kill_orphans
-from tests.waiting import wait_until
+from waiting import wait_until
 
 
 @pytest.fixture

@@ -13,7 +13,7 @@ from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.store import TaskRow
 from anylearn_jupyter.engine.supervision import Ending, Situation, Stage
 from anylearn_jupyter.entities import Exit, TaskPhase
-from tests.task_store import TaskStore, new_row
+from task_store import TaskStore, new_row
 
 TWO = [{"default": {"CPU": 2}}]
 ONE = [{"default": {"CPU": 1}}]

@@ -15,8 +15,8 @@ import pytest
 from anylearn_jupyter.engine.log_writer import HEADER, MAGIC, RECORD
 from anylearn_jupyter.engine.processes import Process
 from anylearn_jupyter.engine.task_files import write_record
-from tests.shim_fixtures import ShimTask, make_task, python, task
-from tests.waiting import wait_until
+from shim_fixtures import ShimTask, make_task, python, task
+from waiting import wait_until
 
 __all__ = ["make_task", "task"]
 
