@@ -23,6 +23,27 @@ from waiting import wait_until
 SUPERVISOR = Path(__file__).with_name("supervisor_process.py")
 
 
+def make_repository(root: Path) -> None:
+    """Make ``code.git`` with an empty commit on the branch `snapshot`."""
+    who = ("AUTHOR", "COMMITTER")
+    variables = {
+        "GIT_CONFIG_GLOBAL": os.devnull,
+        "PATH": os.environ["PATH"],
+        "HOME": str(root),
+        "GIT_DIR": str(root / "code.git"),
+        **{f"GIT_{role}_{part}": "t" for role in who for part in ("NAME", "EMAIL")},
+    }
+
+    def git(*words: str) -> str:
+        answer = subprocess.run(
+            ["git", *words], env=variables, input=b"", capture_output=True, check=True
+        )
+        return answer.stdout.decode().strip()
+
+    git("init", "-q", "--bare")
+    git("update-ref", "refs/heads/snapshot", git("commit-tree", "-m", "empty", git("mktree")))
+
+
 class Supervision:
     """The directory of some tasks, and the processes that supervise them, one after another."""
 
@@ -30,25 +51,7 @@ class Supervision:
         self.root = root
         self.store = TaskStore(root)
         self.process: subprocess.Popen[bytes] | None = None
-        git = {"GIT_CONFIG_GLOBAL": os.devnull, "PATH": os.environ["PATH"], "HOME": str(root)}
-        subprocess.run(["git", "init", "-q", "--bare", "code.git"], cwd=root, env=git, check=True)
-        tree = subprocess.run(
-            ["git", "--git-dir=code.git", "mktree"],
-            cwd=root, env=git, check=True, capture_output=True, stdin=subprocess.DEVNULL,
-        ).stdout.decode().strip()  # fmt: skip
-        who = {
-            f"GIT_{role}_{part}": "t"
-            for role in ("AUTHOR", "COMMITTER")
-            for part in ("NAME", "EMAIL")
-        }
-        commit = subprocess.run(
-            ["git", "--git-dir=code.git", "commit-tree", "-m", "empty", tree],
-            cwd=root, env=git | who, check=True, capture_output=True,
-        ).stdout.decode().strip()  # fmt: skip
-        subprocess.run(
-            ["git", "--git-dir=code.git", "update-ref", "refs/heads/snapshot", commit],
-            cwd=root, env=git, check=True,
-        )  # fmt: skip
+        make_repository(root)
 
     def add(self, command: str, **fields: object) -> TaskFiles:
         """Put a task into the queue, while nobody supervises."""
