@@ -286,7 +286,9 @@ def test_a_killed_shim_makes_the_task_lost_and_its_processes_end(
     assert (phase, ended.kind, ended.number) == (TaskPhase.LOST, "unknown", None)
     assert "its processes still ran and were ended" in ended.message
     assert bearers(mark, not_before=shim.start) == []
-    assert task.log.read_bytes() == b"ready\n"
+    own, line, rest = task.log.read_text().split("\n")
+    assert (own, rest) == ("ready", "")
+    assert line == f"[Anylearn] The log ends here: {ended.message}."
 
 
 def test_after_a_restart_of_the_machine_tasks_are_lost_and_no_process_is_touched(

@@ -198,3 +198,22 @@ def test_a_gap_is_told_when_there_is_space_again(
     assert (writer.lost_bytes, writer.trouble) == (13, "No space left on device")
     texts = every_line(TaskLog(files), limit=2, final=True)
     assert texts == ["kept", "half", "[Anylearn] 13 bytes of output are missing here.", "back"]
+
+
+def test_a_second_writer_goes_on_where_the_first_was_killed(files: TaskFiles) -> None:
+    write(files, b"one\n", b"tw")
+    with files.log_index.open("ab") as index:
+        index.write(b"half a rec")
+
+    late = StepClock()
+    late._now = 0
+    writer = LogWriter(files.log, files.log_index, late, 1 << 40)
+    writer.say("The log ends here.")
+    writer.close()
+
+    entries = TaskLog(files).lines_after(-1, 10, final=True)
+    assert [(entry.ms, entry.offset, entry.text) for entry in entries] == [
+        (1_000_002, 0, "one"),
+        (1_000_004, 4, "tw"),
+        (1_000_004, 7, "[Anylearn] The log ends here."),
+    ]

@@ -125,7 +125,13 @@ class Inputs(Protocol):
     """Where a task's inputs are; the engine's store and blobs answer."""
 
     def repository(self, algorithm_id: str) -> Path:
-        """Give the bare repository of an algorithm's code."""
+        """Give the bare repository of an algorithm's code.
+
+        Raises
+        ------
+        LookupError
+            It is not there (any more); the text is shown to the user.
+        """
 
     def mount(self, resource_id: str) -> Path:
         """Give the unpacked content of a dataset, model or file.
@@ -244,16 +250,15 @@ def prepare(
     for left in (files.code, files.bin, files.root / "checkout.git"):
         if left.is_dir():
             shutil.rmtree(left)
-    mounts = {}
-    for resource in dict.fromkeys(task.files):
-        try:
-            mounts[resource] = inputs.mount(resource)
-        except LookupError as error:
-            raise LaunchRefused(str(error.args[0]) if error.args else str(error)) from error
+    try:
+        mounts = {resource: inputs.mount(resource) for resource in dict.fromkeys(task.files)}
+        repository = inputs.repository(task.algorithm_id)
+    except LookupError as error:
+        raise LaunchRefused(str(error.args[0]) if error.args else "An input is missing.") from error
     _write_python(files, task.interpreter or sys.executable)
     try:
         commit = check_out(
-            inputs.repository(task.algorithm_id),
+            repository,
             task.algorithm_git_ref or "HEAD",
             files.code,
             scratch=files.root / "checkout.git",

@@ -50,7 +50,7 @@ class Clock:
 
 
 class LogWriter:
-    """The only writer of a task's log.
+    """The only writer of a task's log: its shim, and the engine when that is dead.
 
     A disk that is full, or any other refusal, never stops the task: the bytes are counted as lost,
     the task is drained on, and when there is space again a line in the log says how much is
@@ -59,7 +59,7 @@ class LogWriter:
     Parameters
     ----------
     log, index : Path
-        Made, private, if they are not there.
+        Made, private, if they are not there; else what is there is kept.
     clock : Clock
         Where the times come from.
     limit_bytes : int
@@ -67,19 +67,31 @@ class LogWriter:
     """
 
     def __init__(self, log: Path, index: Path, clock: Clock, limit_bytes: int) -> None:
-        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
+        flags = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW
         self._log = os.open(log, flags | os.O_APPEND, 0o600)
         self._index = os.open(index, flags, 0o600)
         self._clock = clock
         self._limit = limit_bytes
         self.size = os.fstat(self._log).st_size
-        self._index_at = HEADER.size
-        self._ends_line = True
+        self._ends_line = not self.size or os.pread(self._log, 1, self.size - 1) == b"\n"
+        self._last_ms = 0
         self._gap = 0
         self._full = False
         self.lost_bytes = 0
         self.trouble = ""
-        self._write_index(HEADER.pack(MAGIC, FORMAT, RECORD.size), 0)
+        self._index_at = 0
+        self._resume_index()
+
+    def _resume_index(self) -> None:
+        """Go on after the last whole record, or begin with the header."""
+        records = (os.fstat(self._index).st_size - HEADER.size) // RECORD.size
+        if records < 0:
+            self._write_index(HEADER.pack(MAGIC, FORMAT, RECORD.size))
+            return
+        self._index_at = HEADER.size + records * RECORD.size
+        if records:
+            last = os.pread(self._index, RECORD.size, self._index_at - RECORD.size)
+            self._last_ms = RECORD.unpack(last)[1]
 
     def append(self, data: bytes, stream: int) -> None:
         """Write what was read; what cannot be written is counted in `lost_bytes`."""
@@ -132,7 +144,8 @@ class LogWriter:
         """Write as much as goes, and return how much that was."""
         if not data:
             return 0
-        self._write_index(RECORD.pack(self.size, self._clock.now_ms(), stream), self._index_at)
+        self._last_ms = max(self._last_ms, self._clock.now_ms())
+        self._write_index(RECORD.pack(self.size, self._last_ms, stream))
         view = memoryview(data)
         done = 0
         try:
@@ -145,10 +158,10 @@ class LogWriter:
             self.size += done
         return done
 
-    def _write_index(self, record: bytes, at: int) -> None:
+    def _write_index(self, data: bytes) -> None:
         """Put a record in its place; one that is not whole is written over by the next."""
         try:
-            if os.pwrite(self._index, record, at) == len(record):
-                self._index_at = at + len(record)
+            if os.pwrite(self._index, data, self._index_at) == len(data):
+                self._index_at += len(data)
         except OSError as error:
             self.trouble = error.strerror or str(error)

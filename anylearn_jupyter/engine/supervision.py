@@ -8,15 +8,20 @@ and whether the machine has been started anew.
 from __future__ import annotations
 
 import fcntl
+import logging
 import os
+import sys
 from dataclasses import dataclass
 from enum import StrEnum
 
+from anylearn_jupyter.engine.log_writer import PLATFORM_PREFIX, Clock, LogWriter
 from anylearn_jupyter.engine.processes import Process, kill_orphans, system
 from anylearn_jupyter.engine.task_files import TaskFiles, read_record
 from anylearn_jupyter.entities import Exit
 
 _KILL_LIMIT_S = 5.0
+
+_log = logging.getLogger(__name__)
 
 
 class Stage(StrEnum):
@@ -81,7 +86,11 @@ class Situation:
 def is_locked(files: TaskFiles) -> bool:
     """Whether a shim of this task lives, or is just being started."""
     try:
-        handle = os.open(files.lock, os.O_RDWR | os.O_NOFOLLOW)
+        try:
+            handle = os.open(files.lock, os.O_RDWR | os.O_NOFOLLOW)
+        except PermissionError:
+            files.root.chmod(0o700)  # the task has taken the rights from its directory
+            handle = os.open(files.lock, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
     try:
@@ -123,9 +132,32 @@ def examine(files: TaskFiles) -> Situation:
 def bury(files: TaskFiles) -> Ending:
     """Find the end of a task whose shim is gone without a record, and kill what it left.
 
-    No process of another boot is looked for (faults A3, A11, A12). It takes up to 5 s, so it is for
-    a thread.
+    No process of another boot is looked for (faults A3, A11, A12). The log ends with a line of ours
+    that says so. It takes up to 5 s, so it is for a thread.
     """
+    ending = _inquest(files)
+    if ending.exit.message:
+        _mark_log(files, f"The log ends here: {ending.exit.message}.")
+    return ending
+
+
+def _mark_log(files: TaskFiles, sentence: str) -> None:
+    """End the log of a task whose shim is dead; a log that is gone or full stays as it is."""
+    line = f"{PLATFORM_PREFIX} {sentence}\n".encode()
+    try:
+        with files.log.open("rb") as log:
+            log.seek(max(0, log.seek(0, os.SEEK_END) - len(line)))
+            if log.read() == line:
+                return  # an engine before this one got so far
+        writer = LogWriter(files.log, files.log_index, Clock(), sys.maxsize)
+    except OSError as error:
+        _log.warning("the log of task %s cannot be marked: %s", files.task_id, error)
+        return
+    writer.say(sentence)
+    writer.close()
+
+
+def _inquest(files: TaskFiles) -> Ending:
     shim, started = read_record(files.shim), read_record(files.started)
     started_ms = _integer((started or {}).get("started_ms"))
     if _boot_of(shim, started, read_record(files.launch)) != system.boot_id():
