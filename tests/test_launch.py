@@ -297,7 +297,7 @@ def test_a_submodule_is_an_empty_directory_and_nothing_is_fetched(
 
 
 @pytest.mark.parametrize(
-    "ref", ["--help", "-x", "", "no such", "snapshot^{tree}", "refs/heads/../x"]
+    "ref", ["--help", "-x", "", "no such", "snapshot^{tree}", "refs/heads/../x", "1" * 40]
 )
 def test_a_ref_is_only_ever_a_ref(files: TaskFiles, repository: Repository, ref: str) -> None:
     repository.commit({"a": ("100644", b"1")})

@@ -89,7 +89,8 @@ def check_out(repository: Path, ref: str, target: Path, *, scratch: Path) -> str
     CheckoutFailed
         There is no such commit, or git refuses the tree.
     """
-    commit = resolve(repository, ref)
+    # A whole id needs no look-up, which would cost a process.
+    commit = ref if _COMMIT.fullmatch(ref) else resolve(repository, ref)
     target.mkdir()
     try:
         (scratch / "refs").mkdir(parents=True)
@@ -105,6 +106,7 @@ def check_out(repository: Path, ref: str, target: Path, *, scratch: Path) -> str
         }
         answer = _git(["read-tree", "-m", "-u", commit], variables, cwd=target)
         if answer.returncode != 0:
+            resolve(repository, ref)  # says so if there is no such commit
             words = " ".join(answer.stderr.split())[:500]
             raise CheckoutFailed(f"The snapshot {commit[:12]} cannot be put in place: {words}")
     finally:

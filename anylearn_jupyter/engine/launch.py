@@ -247,9 +247,7 @@ def prepare(
         An input is missing, the snapshot is refused, the output is not empty in it, or the
         interpreter is gone.
     """
-    for left in (files.code, files.bin, files.root / "checkout.git"):
-        if left.is_dir():
-            shutil.rmtree(left)
+    _clear(files)
     try:
         mounts = {resource: inputs.mount(resource) for resource in dict.fromkeys(task.files)}
         repository = inputs.repository(task.algorithm_id)
@@ -288,6 +286,13 @@ def prepare(
         "stop_grace_s": stop_grace_s,
     }
     write_record(files.launch, record, durable=True)
+
+
+def _clear(files: TaskFiles) -> None:
+    """Remove what an engine that died had half prepared."""
+    for left in (files.code, files.bin, files.root / "checkout.git"):
+        if left.is_dir():
+            shutil.rmtree(left)
 
 
 def _check_output(files: TaskFiles, output: str) -> None:
