@@ -6,6 +6,8 @@ import json
 import os
 import signal
 import struct
+import subprocess
+import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
@@ -287,3 +289,33 @@ def test_a_terminal_that_goes_away_does_not_end_the_shim(task: ShimTask, number:
     task.process.send_signal(number)
 
     assert task.wait()["number"] == 6
+
+
+def test_a_launch_record_that_cannot_be_read_is_an_end_with_a_reason(task: ShimTask) -> None:
+    task.start("true")
+    assert task.process is not None
+    task.process.kill()
+    task.process.wait(10)
+    for name in ("shim.json", "started.json", "exit.json"):
+        (task.files.root / name).unlink(missing_ok=True)
+    task.files.launch.write_text("{")
+
+    words = [sys.executable, "-P", "-m", "anylearn_jupyter.engine.shim", str(task.files.root)]
+    answer = subprocess.run(words, capture_output=True, text=True, check=False)
+
+    ended = json.loads(task.files.exit.read_text())
+    assert (ended["kind"], ended["number"]) == ("start", None)
+    assert "launch.json cannot be read" in ended["message"]
+    assert "Traceback" in answer.stderr
+    assert answer.returncode == 1
+
+
+def test_a_log_is_never_written_through_a_link(task: ShimTask, tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.write_text("mine")
+    task.files.log.symlink_to(elsewhere)
+
+    ended = task.run("echo theirs")
+
+    assert ended["kind"] == "start"
+    assert elsewhere.read_text() == "mine"
