@@ -19,6 +19,8 @@ MAX_LINE_BYTES = 1 << 16
 """A longer line is cut here in the published call, which sends whole lines; `read` has it all."""
 
 _BLOCK_BYTES = 1 << 18
+# A page of 100 lines is small, and what is read beyond it is read again for the next.
+_FIRST_BLOCK_BYTES = 1 << 13
 
 
 @dataclass(frozen=True)
@@ -195,9 +197,10 @@ def _lines(
     log.seek(start)
     line_at, head, length = start, b"", 0
     position = start
+    wanted = _FIRST_BLOCK_BYTES
     while True:
-        wanted = _BLOCK_BYTES if end is None else min(_BLOCK_BYTES, end - position)
-        block = log.read(wanted)
+        block = log.read(wanted if end is None else min(wanted, end - position))
+        wanted = min(2 * wanted, _BLOCK_BYTES)
         if not block:
             break
         position += len(block)
