@@ -13,11 +13,12 @@ import warnings
 from pathlib import Path
 
 import numpy as np
-from anylearn_jupyter.tracking import report
 from sklearn.exceptions import ConvergenceWarning
 from sklearn.metrics import log_loss
 from sklearn.model_selection import train_test_split
 from sklearn.neural_network import MLPClassifier
+
+from anylearn_jupyter.tracking import report
 
 
 def read_arguments() -> argparse.Namespace:
