@@ -1,0 +1,104 @@
+"""Projects, the user, and the engine's counters (HTTP API, sections 3 and 5)."""
+
+from __future__ import annotations
+
+from anylearn_jupyter.client.api.base import Calls
+from anylearn_jupyter.client.decoding import (
+    an_object,
+    integer,
+    objects,
+    only_object,
+    resource,
+    text,
+)
+from anylearn_jupyter.entities import Project
+from anylearn_jupyter.errors import NotFound, ServerError
+
+
+class ProjectCalls(Calls):
+    """Endpoints of projects and of the user who asks."""
+
+    def me(self) -> tuple[str, str]:
+        """Give the id and the name of the user whose credential this is."""
+        what = "GET user/me"
+        found = an_object(self.http.get("user/me"), what)
+        return text(found, "id", what), text(found, "username", what)
+
+    def default_project(self) -> Project | None:
+        """Give the user's default project; None where the server knows no default projects.
+
+        Notes
+        -----
+        Source: HTTP API, section 5: a list with the project, or an object with its id when the
+        server has just made it.
+        """
+        what = "GET project/default"
+        try:
+            found = self.http.get("project/default")
+        except NotFound:
+            return None
+        if isinstance(found, dict) and "data" in found:
+            return self.project(text(found, "data", what))
+        listed = objects(found, what)
+        return Project.from_json(resource(listed[0], what)) if listed else None
+
+    def project(self, project_id: str) -> Project:
+        """Read one project by its id."""
+        what = "GET project/query"
+        found = self.http.get("project/query", {"id": project_id})
+        return Project.from_json(resource(only_object(found, what, f"project {project_id}"), what))
+
+    def find_project(self, name: str, username: str) -> Project | None:
+        """Find a user's project by its name; None where there is none.
+
+        Notes
+        -----
+        Source: HTTP API, section 5. Older servers know no ``fullname``, so its absence is checked
+        in the list, where projects of others may have the same name.
+        """
+        what = "GET project/query"
+        try:
+            found = objects(
+                self.http.get("project/query", {"fullname": f"{username}/{name}"}), what
+            )
+        except NotFound:
+            found = []
+        except ServerError as error:
+            if error.status not in (400, 422):
+                raise
+            found = []  # a server that wants `id` there
+        if found:
+            return Project.from_json(resource(found[0], what))
+        what = "GET project/list"
+        for item in objects(self.http.get("project/list"), what):
+            owner = item.get("creator_username")
+            if item.get("name") == name and owner in (None, "", username):
+                return Project.from_json(resource(item, what))
+        return None
+
+    def projects(self) -> list[Project]:
+        """List the projects that the user can see."""
+        what = "GET project/list"
+        return [
+            Project.from_json(resource(item, what))
+            for item in objects(self.http.get("project/list"), what)
+        ]
+
+    def add_project(self, name: str, description: str, key: str, *, doubtful: bool = False) -> str:
+        """Make a project; see `Calls.create` for `key` and `doubtful`.
+
+        Returns
+        -------
+        str
+            Its id.
+        """
+        fields = {"name": name, "description": description, "datasets": ""}
+        return self.create(
+            "project/add", fields, key=key, found_in="project/list", doubtful=doubtful
+        )
+
+    def counters(self) -> dict[str, int]:
+        """Read the engine's sums since its store was made; only with the feature ``counters``."""
+        what = "GET engine/counters"
+        found = an_object(self.http.get("engine/counters"), what)
+        return {name: integer(found, name, what) for name in found}
