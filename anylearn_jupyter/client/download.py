@@ -11,6 +11,7 @@ import os
 import random
 import shutil
 import stat
+import sys
 import tempfile
 import time
 import unicodedata
@@ -31,7 +32,7 @@ ENTRY_LIMIT = 1_000_000
 
 _POLL_FROM_S, _POLL_TO_S = 0.05, 2.0
 _COPY_BYTES = 1024 * 1024
-_FORBIDDEN = frozenset('\\\0:*?"<>|') if os.name == "nt" else frozenset("\\\0")
+_FORBIDDEN = frozenset('\\\0:*?"<>|') if sys.platform == "win32" else frozenset("\\\0")
 
 Selection = Callable[[PurePosixPath], bool]
 
@@ -203,15 +204,21 @@ def _check_whole(entries: list[zipfile.ZipInfo], paths: list[PurePosixPath], arc
     for entry, path in zip(entries, paths, strict=True):
         if entry.is_dir():
             continue
-        # Names that a Mac or Windows disk takes for the same would overwrite each other there.
-        folded = unicodedata.normalize("NFC", str(path)).casefold()
+        folded = _on_disk(path)
         if folded in files:
             raise _refused(entry.filename, f"has the name of {one_line(files[folded], 100)!r}")
         files[folded] = entry.filename
     for path in paths:
         for parent in path.parents:
-            if unicodedata.normalize("NFC", str(parent)).casefold() in files:
+            if _on_disk(parent) in files:
                 raise _refused(str(path), "lies below a file")
+
+
+def _on_disk(path: PurePosixPath) -> str:
+    """Give what two names have in common that are one file on this system's disks."""
+    if sys.platform in ("darwin", "win32"):
+        return unicodedata.normalize("NFC", str(path)).casefold()
+    return str(path)
 
 
 def _extract(opened: zipfile.ZipFile, entry: zipfile.ZipInfo, path: Path) -> None:

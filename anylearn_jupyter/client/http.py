@@ -245,30 +245,30 @@ class Http:
         deadline = time.monotonic() + timeout_s
         waited_s = 0.0
         for attempt in range(1, self.attempts + 1):
-            last = attempt == self.attempts
             allowance = Allowance(deadline=deadline, silence_s=self.settings.read_timeout_s)
-            asked_s = None
+            pause_s = backoff_s(attempt)
+            last = attempt == self.attempts
             try:
                 reply = self._authorized(method, path, params, data, headers, auth, allowance)
             except ServerUnreachable as error:
-                if last or not (again or not allowance.sent) or certificate_refused(error):
+                harmless = again or not allowance.sent
+                useless = certificate_refused(error.__cause__)
+                if last or useless or not harmless or time.monotonic() + pause_s >= deadline:
                     raise
             else:
                 if reply.status not in _BUSY or last or not again:
                     return self._usable(reply, doubtful=not reads)
                 asked_s = retry_after_s(reply.headers.get("Retry-After"))
-                if asked_s is not None and waited_s + asked_s > PATIENCE_S:
+                if asked_s is not None:
+                    waited_s += asked_s
+                    deadline += asked_s
+                    pause_s = asked_s
+                if waited_s > PATIENCE_S:
                     raise ServerError(
-                        f"{self.address} is busy and asks to come back in {asked_s:.0f} s; "
+                        f"{self.address} is busy and asks to come back in {pause_s:.0f} s; "
                         "try again then.",
                         reply.status,
                     )
-            pause_s = backoff_s(attempt) if asked_s is None else asked_s
-            if asked_s is not None:
-                waited_s += asked_s
-                deadline += asked_s
-            elif time.monotonic() + pause_s >= deadline:
-                raise self._out_of_time(method, path, timeout_s, may_have_happened=not reads)
             self._pause(pause_s)
         raise AssertionError("every attempt returns or raises")
 
@@ -449,15 +449,6 @@ class Http:
             f"{self.address} gives no answer to {method} {path} ({reason_of(error, allowance)})"
             f"{unknown}; check the address and the network.",
             may_have_happened=doubtful,
-        )
-
-    def _out_of_time(
-        self, method: str, path: str, timeout_s: float, *, may_have_happened: bool
-    ) -> ServerUnreachable:
-        return ServerUnreachable(
-            f"{self.address} gave no usable answer to {method} {path} in {timeout_s:g} s; check "
-            "the address and the network.",
-            may_have_happened=may_have_happened,
         )
 
     def _url(self, path: str) -> str:
