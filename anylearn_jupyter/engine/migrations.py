@@ -46,6 +46,7 @@ CREATE TABLE resource (
     public INTEGER NOT NULL,
     state INTEGER NOT NULL,
     problem TEXT NOT NULL,          -- why state is -2
+    finishing INTEGER NOT NULL,     -- what came is being put together: 1, dropping what was: 2
     is_zipfile INTEGER NOT NULL,
     size INTEGER NOT NULL,          -- bytes of the archive that was sent
     version INTEGER NOT NULL,       -- which directory of its content is the present one; 0: none
@@ -69,6 +70,7 @@ CREATE TABLE algorithm (
     follows_norm INTEGER NOT NULL,
     state INTEGER NOT NULL,
     problem TEXT NOT NULL,
+    finishing INTEGER NOT NULL,
     size INTEGER NOT NULL,
     commit_id TEXT NOT NULL,        -- its present code; '': none yet
     creator_id TEXT NOT NULL,
@@ -81,6 +83,7 @@ CREATE TABLE chunk (
     resource_id TEXT NOT NULL,      -- of a resource or an algorithm
     number INTEGER NOT NULL,
     bytes INTEGER NOT NULL,
+    arrived INTEGER NOT NULL,       -- in which order they came
     PRIMARY KEY (resource_id, number)
 ) STRICT, WITHOUT ROWID;
 

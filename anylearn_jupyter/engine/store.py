@@ -228,7 +228,7 @@ class Store:
         return {row["phase"]: row["n"] for row in rows}
 
     def move_task(
-        self, task_id: str, to: TaskPhase, *, of: tuple[TaskPhase, ...], **changes: Any
+        self, task_id: str, to: TaskPhase, /, *, of: tuple[TaskPhase, ...], **changes: Any
     ) -> bool:
         """Change a task's phase if it is one of these.
 

@@ -1,0 +1,238 @@
+"""Adding a task: every field is checked before anything is made (HTTP API, section 9.1)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from anylearn_jupyter.engine.handlers import create_once
+from anylearn_jupyter.engine.handlers.about import BEST_EFFORT_GROUP
+from anylearn_jupyter.engine.handlers.algorithms import own_algorithm
+from anylearn_jupyter.engine.handlers.projects import own_project
+from anylearn_jupyter.engine.inputs import MIRROR_ID, MIRROR_NAME
+from anylearn_jupyter.engine.launch import SUBMITTER_VARIABLES, command_line
+from anylearn_jupyter.engine.machine import DEFAULT_GROUP, RequestRefused
+from anylearn_jupyter.engine.request import Request, bad, conflict, missing, mutation, shown
+from anylearn_jupyter.engine.resources import AlgorithmRow, ResourceRow
+from anylearn_jupyter.engine.store import TaskRow
+from anylearn_jupyter.entities import ID_PATTERN, ResourceState, TaskPhase, new_id
+
+if TYPE_CHECKING:
+    from anylearn_jupyter.engine.service import Engine
+
+DEFAULT_OUTPUT = "./output/"
+"""Where results are, of a task that does not say (HTTP API, section 8)."""
+
+MAX_COMMAND_BYTES = 120_000
+"""Longest command: what one argument of a process can hold on Linux, less a little."""
+
+_PARAMS_LIMIT = 1 << 18
+_PLACEHOLDER = re.compile(rf"\$({ID_PATTERN.pattern})")
+_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+
+
+async def add(engine: Engine, request: Request) -> dict[str, str]:
+    """Add a task to the queue, with its results file and its secret key."""
+    known = engine.database.answered(request.user.id, request.path, request.key)
+    if known is not None:
+        return mutation(known, "The task is there.")
+    if engine.refuse_new_tasks:
+        raise conflict("The engine is ending; start it again, then submit.")
+    values = _values(engine, request)
+    algorithm = own_algorithm(
+        engine, request, request.form.id("algorithm_id", "ALGO", what="algorithm")
+    )
+    ref = request.form.text("algorithm_git_ref", default="")
+    values["algorithm_git_ref"] = await _commit(engine, request, algorithm, ref)
+    values["algorithm_id"] = algorithm.id
+
+    def make(task_id: str) -> None:
+        results_id = new_id("FILE")
+        engine.resources.add(
+            ResourceRow(
+                id=results_id,
+                kind="file",
+                name=f"results of {values['name']}",
+                filename=f"{results_id}.zip",
+                task_id=task_id,
+                creator_id=request.user.id,
+                created_ms=engine.now_ms(),
+            )
+        )
+        engine.store.add_task(
+            TaskRow(
+                id=task_id,
+                phase=TaskPhase.QUEUED,
+                creator_id=request.user.id,
+                results_id=results_id,
+                secret_key=new_secret_key(),
+                created_ms=engine.now_ms(),
+                **values,
+            )
+        )
+        engine.database.count(tasks_created=1)
+
+    made, is_new = create_once(engine, request, "TRAI", make)
+    if is_new:
+        engine.store.announce(made)
+        engine.scheduler.wake()
+    return mutation(made, "The task is there.")
+
+
+def new_secret_key() -> str:
+    """Make a secret key: it has the form of an id, and nobody can guess it."""
+    return "TKEY" + os.urandom(14).hex()
+
+
+def _values(engine: Engine, request: Request) -> dict[str, Any]:
+    form = request.form
+    project = own_project(engine, request, form.id("project_id", "PROJ", what="project"))
+    mirror_id = form.optional_id("mirror_id", "MIRR", what="mirror") or MIRROR_ID
+    if mirror_id != MIRROR_ID:
+        raise missing("mirror", mirror_id)
+    _refuse_what_is_not_here(request)
+    values: dict[str, Any] = {
+        "name": form.text("name", limit=50),
+        "description": form.text("description", default=""),
+        "project_id": project.id,
+        "entrypoint": form.text("entrypoint", limit=_PARAMS_LIMIT),
+        "output": _output(form.text("output", limit=4096, default="") or DEFAULT_OUTPUT),
+        "mirror_id": mirror_id,
+        "mirror_name": MIRROR_NAME,
+        "envs": _variables(form.json_object("envs", limit=_PARAMS_LIMIT)),
+        "files": form.ids("files"),
+        "interpreter": _interpreter(form.text("interpreter", limit=4096, default="")),
+        "submitter_env": _submitter_env(request),
+    }
+    values |= _params(request, values["entrypoint"], values["files"])
+    values |= _resources(engine, request)
+    for resource_id in values["files"]:
+        _check_input(engine, request, resource_id)
+    return values
+
+
+def _refuse_what_is_not_here(request: Request) -> None:
+    form = request.form
+    for name in ("num_nodes", "nproc_per_node"):
+        if form.integer(name, 1, low=1) != 1:
+            raise bad(f"This engine runs a task as one process; send {name}=1.")
+    if form.flag("hpo"):
+        raise bad("This engine has no hyper-parameter search; submit a task for each set.")
+    if form.flag("is_local"):
+        raise bad("This engine runs every task itself; leave is_local out.")
+
+
+def _params(request: Request, entrypoint: str, files: list[str]) -> dict[str, Any]:
+    form = request.form
+    form.text("train_params", limit=_PARAMS_LIMIT)  # needed, `{}` at least
+    params = form.json_object("train_params", limit=_PARAMS_LIMIT)
+    prefix = form.text("train_params_prefix", limit=20, default="--")
+    delimiter = form.text("train_params_delimeter", limit=20, default=" ")
+    command = command_line(entrypoint, params, prefix, delimiter)
+    if len(command.encode()) > MAX_COMMAND_BYTES:
+        raise bad(
+            f"The command has {len(command.encode())} bytes and at most {MAX_COMMAND_BYTES} fit; "
+            "put long parameters into a file."
+        )
+    for used in _placeholders(params.values()):
+        if used not in files:
+            raise bad(f"The parameters use ${used}, which is not among the task's files.")
+    return {
+        "args": form.text("train_params", limit=_PARAMS_LIMIT),
+        "train_params": params,
+        "train_params_prefix": prefix,
+        "train_params_delimeter": delimiter,
+    }
+
+
+def _placeholders(values: Iterable[Any]) -> Iterable[str]:
+    for value in values:
+        if isinstance(value, list):
+            yield from _placeholders(value)
+        elif isinstance(value, str):
+            yield from _PLACEHOLDER.findall(value)
+
+
+def _resources(engine: Engine, request: Request) -> dict[str, Any]:
+    """Read the resource request: both groups are this machine."""
+    wanted = request.form.json_list("resources", limit=10_000)
+    served = []
+    for entry in wanted:
+        if not isinstance(entry, dict):
+            raise bad("The field 'resources' is a list of objects, a group each.")
+        served.append(
+            {
+                DEFAULT_GROUP if group == BEST_EFFORT_GROUP else group: entry[group]
+                for group in entry
+            }
+        )
+    try:
+        engine.machine.amounts(served)
+    except RequestRefused as error:
+        raise bad(str(error)) from error
+    return {"resources": served, "resource_request": json.dumps(wanted)}
+
+
+def _output(output: str) -> str:
+    path = Path(output)
+    if path.is_absolute() or ".." in path.parts or "\0" in output or not path.parts:
+        raise bad(
+            f"The output {shown(output)} is not below the code's directory; write it relative and "
+            "without '..', such as 'output'."
+        )
+    return output
+
+
+def _variables(given: dict[str, Any]) -> dict[str, str]:
+    for name, value in given.items():
+        if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:
+            raise bad(
+                f"The variable {shown(name)} in 'envs' cannot be set; names have letters, digits "
+                "and '_', values are text."
+            )
+    return given
+
+
+def _interpreter(path: str) -> str:
+    if path and not (Path(path).is_absolute() and os.access(path, os.X_OK)):
+        raise bad(
+            f"The interpreter {shown(path)} is not there or cannot be run; submit from a kernel "
+            "whose Python exists on this machine."
+        )
+    return path
+
+
+def _submitter_env(request: Request) -> dict[str, str]:
+    given = request.form.json_object("submitter_env", limit=1 << 18)
+    return {
+        name: given[name]
+        for name in SUBMITTER_VARIABLES
+        if isinstance(given.get(name), str) and "\0" not in given[name]
+    }
+
+
+def _check_input(engine: Engine, request: Request, resource_id: str) -> None:
+    row = engine.resources.resource(resource_id)
+    if row is None or row.creator_id != request.user.id:
+        raise missing("dataset, model or file", resource_id)
+    problem = engine.inputs.why_not_ready(row)
+    if problem is not None:
+        raise conflict(f"The {row.kind} {row.id} cannot be mounted: {problem}.")
+
+
+async def _commit(engine: Engine, request: Request, algorithm: AlgorithmRow, ref: str) -> str:
+    """Give the commit that the task trains from, now, whatever a branch becomes later."""
+    if algorithm.state != ResourceState.READY:
+        raise conflict(f"The algorithm {algorithm.name!r} has no complete code; send it first.")
+    if not ref:
+        return algorithm.commit_id
+    repository = engine.repositories.path(request.user.name, algorithm.name)
+    found = await asyncio.to_thread(engine.repositories.has, repository, ref)
+    if found is None:
+        raise bad(f"The algorithm {algorithm.name!r} has no commit, branch or tag {shown(ref)}.")
+    return found

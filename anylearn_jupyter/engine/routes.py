@@ -1,0 +1,140 @@
+"""Every route of the engine but git's, with the credential it wants and the largest body it takes.
+
+A test walks this list and tries each route without a credential, from a page, and under another
+name; a route that is added here is in that test.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from anylearn_jupyter.engine.auth import Credential
+from anylearn_jupyter.engine.blobs import CHUNK_BYTES
+from anylearn_jupyter.engine.handlers import (
+    about,
+    accounts,
+    algorithms,
+    projects,
+    resources,
+    task_add,
+    task_output,
+    tasks,
+    transfer,
+)
+from anylearn_jupyter.engine.request import Request
+
+if TYPE_CHECKING:
+    from anylearn_jupyter.engine.service import Engine
+
+Handler = Callable[["Engine", Request], Awaitable[Any]]
+"""A handler gives what is sent as JSON, or a `Reply`."""
+
+SMALL_BYTES = 1 << 16
+"""Largest body of most routes."""
+
+LARGE_BYTES = 1 << 21
+"""Largest body of the routes that carry parameters, ids or cursors."""
+
+
+@dataclass(frozen=True)
+class Route:
+    """One verb at one path."""
+
+    method: str
+    path: str
+    handle: Handler
+    credential: Credential = Credential.USER
+    max_bytes: int = SMALL_BYTES
+    multipart: bool = False
+
+
+def _resource_routes(kind: str) -> tuple[Route, ...]:
+    return (
+        Route("GET", f"/api/{kind}/list", resources.resources),
+        Route("GET", f"/api/{kind}/query", resources.query),
+        Route("POST", f"/api/{kind}/add", resources.add),
+        Route("PUT", f"/api/{kind}/update", resources.update),
+        Route("DELETE", f"/api/{kind}/delete", resources.delete),
+    )
+
+
+ROUTES: tuple[Route, ...] = (
+    # The engine itself (docs/protocol.md).
+    Route("GET", "/api/capabilities", about.capabilities),
+    Route("GET", "/api/engine/proof", about.proof, Credential.NONE),
+    Route("GET", "/api/engine/counters", about.counters),
+    Route("GET", "/api/engine/status", about.status),
+    Route("POST", "/api/engine/stop", about.stop),
+    # Users (HTTP API, section 3).
+    Route("POST", "/api/user/login", accounts.login, Credential.NONE),
+    Route("GET", "/api/user/check", accounts.check, Credential.NONE),
+    Route("POST", "/api/user/registry", accounts.registry, Credential.NONE),
+    Route("GET", "/api/user/me", accounts.me),
+    Route("GET", "/api/user/refresh_token", accounts.refresh_token, Credential.REFRESH),
+    # Mirrors and quota groups (section 4).
+    Route("GET", "/api/mirror/list", about.mirrors),
+    Route("GET", "/api/quota_group/list", about.quota_groups),
+    Route("GET", "/api/quota_group/query", about.quota_group),
+    # Projects and tags (section 5).
+    Route("GET", "/api/project/list", projects.projects),
+    Route("GET", "/api/project/query", projects.query),
+    Route("POST", "/api/project/add", projects.add),
+    Route("PUT", "/api/project/update", projects.update),
+    Route("DELETE", "/api/project/delete", projects.delete),
+    Route("GET", "/api/project/default", projects.default),
+    Route("GET", "/api/train_task/tags", projects.tags),
+    Route("POST", "/api/train_task/tag", projects.put_tag),
+    Route("PATCH", "/api/train_task/tag", projects.put_tag),
+    Route("PATCH", "/api/train_task/tags", projects.set_tags, max_bytes=LARGE_BYTES),
+    # Resources (sections 6 and 7).
+    *_resource_routes("dataset"),
+    *_resource_routes("model"),
+    *_resource_routes("file"),
+    Route("GET", "/api/algorithm/list", algorithms.algorithms),
+    Route("GET", "/api/algorithm/query", algorithms.query),
+    Route("GET", "/api/algorithm/custom", algorithms.custom),
+    Route("POST", "/api/algorithm/add", algorithms.add, max_bytes=LARGE_BYTES),
+    Route("PUT", "/api/algorithm/update", algorithms.update, max_bytes=LARGE_BYTES),
+    Route("DELETE", "/api/algorithm/delete", algorithms.delete),
+    Route(
+        "POST",
+        "/api/resource/upload",
+        transfer.upload,
+        max_bytes=CHUNK_BYTES + SMALL_BYTES,
+        multipart=True,
+    ),
+    Route("POST", "/api/resource/upload_finish", transfer.upload_finish),
+    Route("POST", "/api/resource/sync_finish", algorithms.sync_finish),
+    Route("POST", "/api/resource/compression", transfer.compress),
+    Route("GET", "/api/resource/compression", transfer.compression),
+    Route("GET", "/api/resource/download", transfer.download),
+    Route("GET", "/api/resource/listdir", transfer.listdir),
+    # Tasks (section 9).
+    Route("POST", "/api/train_task/add", task_add.add, max_bytes=LARGE_BYTES),
+    Route("GET", "/api/train_task/query", tasks.query),
+    Route("GET", "/api/train_task/list", tasks.tasks),
+    Route("POST", "/api/train_task/batch", tasks.batch, max_bytes=LARGE_BYTES),
+    Route("DELETE", "/api/train_task/delete", tasks.delete),
+    Route("GET", "/api/train_task/status", tasks.status),
+    Route("GET", "/api/train_task/logs", task_output.logs),
+    Route("GET", "/api/train_task/log", task_output.logs),
+    Route("GET", "/api/train_task/log_bytes", task_output.log_bytes),
+    Route(
+        "POST",
+        "/api/train_task/final_metric",
+        task_output.report_final_metric,
+        Credential.TASK,
+    ),
+    Route("GET", "/api/train_task/final_metric", task_output.final_metric),
+    Route(
+        "POST",
+        "/api/train_task/intermediate_metric",
+        task_output.report_intermediate_metric,
+        Credential.TASK,
+    ),
+    Route("GET", "/api/train_task/intermediate_metric", task_output.intermediate_metric),
+    Route("POST", "/api/events", task_output.events, max_bytes=LARGE_BYTES),
+)
+"""All of them; a path and a verb occur once."""
