@@ -1,0 +1,103 @@
+"""What a submission tells while it works: named steps, bytes on their way, and notes.
+
+The steps know this protocol and no progress bar, so that a card, a terminal and a test can each
+listen in their own way.
+"""
+
+from __future__ import annotations
+
+from types import TracebackType
+from typing import TYPE_CHECKING, Any, Protocol, Self
+
+if TYPE_CHECKING:
+    from tqdm import tqdm
+
+
+class Progress(Protocol):
+    """Who listens to a submission. All calls come from the thread that submits."""
+
+    def step(self, name: str, detail: str = "") -> None:
+        """A step begins, such as ``Sending the code``; the one before it has ended."""
+
+    def bytes(self, label: str, sent: int, total: int) -> None:
+        """So many bytes of this have been confirmed, or read; `total` is 0 where nobody knows."""
+
+    def note(self, text: str) -> None:
+        """Something that the user should know and that stops nothing: one sentence."""
+
+
+class SilentProgress:
+    """Listens to nothing."""
+
+    def step(self, name: str, detail: str = "") -> None:
+        """Say nothing."""
+
+    def bytes(self, label: str, sent: int, total: int) -> None:
+        """Say nothing."""
+
+    def note(self, text: str) -> None:
+        """Say nothing."""
+
+
+class TqdmProgress:
+    """Shows bytes as tqdm bars on the standard error, and notes as lines: the default in Python.
+
+    Parameters
+    ----------
+    disable : bool or None, default False
+        As tqdm's own: None shows bars on a terminal only.
+    """
+
+    def __init__(self, *, disable: bool | None = False) -> None:
+        self._disable = disable
+        self._bar: tqdm[Any] | None = None
+        self._label = ""
+
+    def __enter__(self) -> Self:
+        """Give itself; the block's end closes the last bar."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Close the last bar."""
+        self.close()
+
+    def step(self, name: str, detail: str = "") -> None:
+        """Close the bar of the step before."""
+        self.close()
+
+    def bytes(self, label: str, sent: int, total: int) -> None:
+        """Move the bar of this label."""
+        if self._bar is None or label != self._label:
+            self.close()
+            from tqdm.auto import tqdm
+
+            self._label = label
+            self._bar = tqdm(
+                total=total or None,
+                desc=label,
+                unit="B",
+                unit_scale=True,
+                unit_divisor=1024,
+                mininterval=0.1,
+                disable=self._disable,
+            )
+        self._bar.update(sent - self._bar.n)
+
+    def note(self, text: str) -> None:
+        """Write a line that leaves the bar whole."""
+        import sys
+
+        from tqdm import tqdm
+
+        tqdm.write(f"note: {text}", file=sys.stderr)
+
+    def close(self) -> None:
+        """Close the bar, if there is one."""
+        bar, self._bar = self._bar, None
+        if bar is not None:
+            bar.close()
