@@ -1,0 +1,108 @@
+"""A real engine for a whole module of tests, in a home of its own, and its console command."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from anylearn_jupyter.engine.processes import Process
+from anylearn_jupyter.home import Home
+from conftest import SCRUBBED_PREFIXES
+from waiting import wait_until
+
+
+class EngineHome:
+    """One ``ANYLEARN_HOME``, and the engine that runs for it now.
+
+    Parameters
+    ----------
+    root : Path
+        The home; need not exist.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.home = Home(root)
+        self.address = ""
+        self.pid = 0
+
+    @property
+    def token(self) -> str:
+        """What makes a caller the local user."""
+        return self.home.token.read_text(encoding="ascii").strip()
+
+    @property
+    def port(self) -> int:
+        """Where the engine listens."""
+        return int(self.address.rpartition(":")[2])
+
+    @property
+    def environment(self) -> dict[str, str]:
+        """The variables of a program that uses this home."""
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(SCRUBBED_PREFIXES)
+        }
+        return {**kept, "ANYLEARN_HOME": str(self.home.root)}
+
+    def command(
+        self, *words: str, stdin: str = "", check: bool = True
+    ) -> subprocess.CompletedProcess[str]:
+        """Run `anylearn-engine` with these words."""
+        return subprocess.run(
+            [sys.executable, "-m", "anylearn_jupyter.engine", *words],
+            input=stdin,
+            env=self.environment,
+            capture_output=True,
+            text=True,
+            timeout=90,
+            check=check,
+        )
+
+    def start(self, *words: str) -> EngineHome:
+        """Start the engine, and note where it is."""
+        self.command("start", *words)
+        status = self.status()
+        self.address, self.pid = status["address"], status["pid"]
+        return self
+
+    def stop(self, *words: str) -> str:
+        """End the engine; gives what the command says."""
+        return self.command("stop", *words).stdout
+
+    def status(self) -> dict[str, Any]:
+        """Give what ``status --json`` prints."""
+        found: dict[str, Any] = json.loads(self.command("status", "--json", check=False).stdout)
+        return found
+
+    def add_user(self, name: str, password: str, *words: str) -> None:
+        """Make a user who logs in with a password."""
+        self.command("user", "add", name, "--password-stdin", *words, stdin=f"{password}\n")
+
+    def wait_gone(self) -> None:
+        """Wait until the process that was started last has ended."""
+        wait_until(lambda: Process.find(self.pid) is None, 20, f"process {self.pid} has ended")
+
+
+@pytest.fixture(scope="module")
+def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineHome]:
+    """An engine for all tests of a module; its tasks end with it."""
+    made = EngineHome(tmp_path_factory.mktemp("engine") / "anylearn-home").start()
+    yield made
+    made.stop("--tasks")
+    made.wait_gone()
+
+
+@pytest.fixture
+def own_engine(home: Path) -> Iterator[EngineHome]:
+    """A home whose engine a test starts and ends itself; what still runs is ended afterwards."""
+    made = EngineHome(home)
+    yield made
+    made.command("stop", "--tasks", check=False)
