@@ -127,7 +127,7 @@ class Git:
                 "folders out with --exclude."
             ) from error
         except OSError as error:
-            raise SnapshotError(f"git cannot be run in {self.cwd}: {error.strerror}.") from error
+            raise self._not_started(error) from error
         said = answer.stderr.decode("utf-8", "replace")
         if answer.returncode not in allow:
             raise GitFailed(words[0], answer.returncode, said)
@@ -140,19 +140,24 @@ class Git:
         ------
         GitFailed
             It failed; what came until then is not whole.
+        SnapshotError
+            There is no usable git, or it cannot be run here.
         """
         # What it reads and what it says goes through files, so that neither side ever waits.
         with tempfile.TemporaryFile() as source, tempfile.TemporaryFile() as said:
             source.write(stdin)
             source.seek(0)
-            process = subprocess.Popen(
-                [git_program(), *words],
-                env=dict(self.environment),
-                cwd=self.cwd,
-                stdin=source,
-                stdout=subprocess.PIPE,
-                stderr=said,
-            )
+            try:
+                process = subprocess.Popen(
+                    [git_program(), *words],
+                    env=dict(self.environment),
+                    cwd=self.cwd,
+                    stdin=source,
+                    stdout=subprocess.PIPE,
+                    stderr=said,
+                )
+            except OSError as error:
+                raise self._not_started(error) from error
             try:
                 if process.stdout is not None:
                     with process.stdout as output:
@@ -166,6 +171,9 @@ class Git:
             if code != 0:
                 said.seek(0)
                 raise GitFailed(words[0], code, said.read().decode("utf-8", "replace"))
+
+    def _not_started(self, error: OSError) -> SnapshotError:
+        return SnapshotError(f"git cannot be run in {self.cwd}: {error.strerror}.")
 
 
 def own_git(

@@ -16,6 +16,7 @@ Source: quick-train specification, step 3; faults E1 to E12.
 from __future__ import annotations
 
 import os
+import re
 import tempfile
 import time
 from collections.abc import Iterator, Set
@@ -25,6 +26,7 @@ from pathlib import Path
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.git import GitFailed, own_git
+from anylearn_jupyter.submit.globs import literal
 from anylearn_jupyter.submit.notebooks import without_outputs
 from anylearn_jupyter.submit.packing import pack_directory, resolved_directory
 from anylearn_jupyter.submit.packing_list import PackedFile, PackingList, Skipped, unreadable
@@ -36,6 +38,7 @@ REQUIREMENTS = "requirements.txt"
 """What servers expect in the root of each algorithm."""
 
 _EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
+_LEFT_OUT = re.compile(r"^Ignoring path (.*)$", re.MULTILINE)
 _TRIES = 3
 _YOUNG_NS = 2_000_000_000
 _NOBODY = {
@@ -124,6 +127,7 @@ class Snapshot:
         is an edge; ``--shallow`` makes it take each commit that is named for one. Measured: 282
         bytes for one changed file of 300, and all 6 MB without it.
         """
+        self._check_store()
         asked = "".join(f"{commit}\n" for commit in sorted(have) if _is_id(commit))
         try:
             known = self._known_commits(asked)
@@ -133,7 +137,7 @@ class Snapshot:
                 *words, "--delta-base-offset", stdin=wanted.encode("ascii")
             )
         except GitFailed as error:
-            raise self._lost(error) from error
+            raise self._lost(str(error)) from error
 
     def archive(self) -> Iterator[bytes]:
         """Give a zip of all files, for a server without git; the same bytes each time.
@@ -143,10 +147,11 @@ class Snapshot:
         SnapshotError
             As for `pack`.
         """
+        self._check_store()
         try:
             yield from self._store.git.stream("archive", "--format=zip", "-1", self.commit)
         except GitFailed as error:
-            raise self._lost(error) from error
+            raise self._lost(str(error)) from error
 
     def _known_commits(self, asked: str) -> list[str]:
         if not asked:
@@ -155,10 +160,14 @@ class Snapshot:
         words = (line.split() for line in answer.decode("utf-8", "replace").splitlines())
         return [found[0] for found in words if len(found) == 3 and found[1] == "commit"]
 
-    def _lost(self, error: GitFailed) -> SnapshotError:
+    def _check_store(self) -> None:
+        if not self._store.git_dir.is_dir():
+            raise self._lost("its store was taken away")
+
+    def _lost(self, reason: str) -> SnapshotError:
         self._store.discard()
         return SnapshotError(
-            f"The snapshot {self.commit[:12]} cannot be read any more ({error}); submit again, "
+            f"The snapshot {self.commit[:12]} cannot be read any more ({reason}); submit again, "
             "which captures the directory anew."
         )
 
@@ -234,10 +243,11 @@ class _Capture:
         if changes:
             git.run("update-index", "-z", "--index-info", stdin=_zero_ended(changes))
         plain = [file.path for file in self._packing.files if file.path not in made]
-        git.run(
+        _, said = git.run_with_words(
             *("update-index", "--add", "--remove", "--replace", "-z", "--stdin"),
             stdin=_zero_ended(plain),
         )
+        _name_what_git_leaves_out(said)
         tree = git.run("write-tree").decode("ascii").strip()
         commit = self._commit(tree)
         self._store.keep(self._record, tree, commit)
@@ -382,6 +392,16 @@ def _name_what_cannot_be_read(packing: PackingList) -> None:
             continue  # gone meanwhile: the next look does not list it
         except OSError as error:
             raise unreadable(file.path, error) from error
+
+
+def _name_what_git_leaves_out(said: str) -> None:
+    """Raise the error that names a file which git will not have in a tree, if there is one."""
+    found = _LEFT_OUT.search(said)
+    if found:
+        raise SnapshotError(
+            f"The name {found[1]!r} is one that git takes for its own and keeps out of every tree; "
+            f"rename it, or leave it out with --exclude {literal(found[1])!r}."
+        )
 
 
 def _is_id(text: str) -> bool:
