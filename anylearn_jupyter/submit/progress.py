@@ -17,7 +17,7 @@ class Progress(Protocol):
     """Who listens to a submission. All calls come from the thread that submits."""
 
     def step(self, name: str, detail: str = "") -> None:
-        """A step begins, such as ``Sending the code``; the one before it has ended."""
+        """Begin a step, such as ``Sending the code``; the one before it has ended."""
 
     def bytes(self, label: str, sent: int, total: int) -> None:
         """So many bytes of this have been confirmed, or read; `total` is 0 where nobody knows."""
