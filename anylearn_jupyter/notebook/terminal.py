@@ -14,15 +14,13 @@ from __future__ import annotations
 import re
 
 from anylearn_jupyter.notebook.ansi import PLAIN, SGR, Style, plain
+from anylearn_jupyter.submit.metric_lines import METRIC_MARK
 
 MAX_LINE = 10_000
 """Characters of one line that a view keeps, colour sequences included."""
 
 MAX_SEQUENCES = 400
 """Colour sequences that are kept in one line."""
-
-METRIC_MARK = "[anylearn-metric] "
-"""A line that begins with this is a report of the task's, which views hide."""
 
 _MAX_HELD = 256
 
