@@ -269,6 +269,7 @@ class Dataset:
     description: str = ""
     state: int = 0
     size: str = ""
+    creator_id: str = ""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Dataset:
@@ -279,6 +280,7 @@ class Dataset:
             description=_text(data.get("description")),
             state=_integer(data.get("state")) or 0,
             size=_text(data.get("size")),
+            creator_id=_text(data.get("creator_id")),
         )
 
 

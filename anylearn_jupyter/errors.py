@@ -15,6 +15,7 @@ The tree, by who can act on it::
         UnexpectedAnswer     not an answer that an Anylearn server gives
       ServerUnreachable      no answer: it may or may not have been carried out
       TaskFailed             the training ended, and not well
+      WaitEnded              the time that the caller allowed is up; the task goes on
       EngineError            the embedded engine: cannot start, does not answer, is not ours
 
 A message is one sentence that names the input and the way out. Every error here is an ordinary
@@ -126,6 +127,10 @@ class TaskFailed(AnylearnError):
         super().__init__(message, task_id, exit_code)
         self.task_id = task_id
         self.exit_code = exit_code
+
+
+class WaitEnded(AnylearnError, TimeoutError):
+    """The time that the caller allowed for waiting is up; the task goes on."""
 
 
 class EngineError(AnylearnError):

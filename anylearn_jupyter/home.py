@@ -7,8 +7,10 @@ docs/architecture.md)::
       credentials.json             0600  logins to other servers, one entry a server
       config.json                  0600  saved defaults
       ledger.sqlite3               what was submitted from here
+      stat-cache.sqlite3           0600  what is known of data that was read before
       snapshots/<digest>/          a bare git repository and an index for each code directory
       results/<task id>/           downloaded results
+      uploads/<digest>.lock        held by the process that sends a dataset of this content
       engine/
         token                      0600  whoever has it is the user
         endpoint.json              0600  where the running engine listens
@@ -85,6 +87,11 @@ class Home:
         return self.root / "ledger.sqlite3"
 
     @property
+    def stat_cache(self) -> Path:
+        """What is known of data that was read before; it may be thrown away."""
+        return self.root / "stat-cache.sqlite3"
+
+    @property
     def snapshots(self) -> Path:
         """One bare repository with its index for each code directory."""
         return self.root / "snapshots"
@@ -93,6 +100,11 @@ class Home:
     def results(self) -> Path:
         """Downloaded results, a directory for each task."""
         return self.root / "results"
+
+    @property
+    def uploads(self) -> Path:
+        """A lock for each content that was being sent."""
+        return self.root / "uploads"
 
     @property
     def engine(self) -> Path:

@@ -13,6 +13,9 @@ if TYPE_CHECKING:
     from tqdm import tqdm
 
 
+_DELAY_S = 0.3  # what is done sooner needs no bar
+
+
 class Progress(Protocol):
     """Who listens to a submission. All calls come from the thread that submits."""
 
@@ -84,6 +87,7 @@ class TqdmProgress:
                 unit_scale=True,
                 unit_divisor=1024,
                 mininterval=0.1,
+                delay=_DELAY_S,
                 disable=self._disable,
             )
         self._bar.update(sent - self._bar.n)
