@@ -115,7 +115,7 @@ class PublishedClient:
         path: str,
         *,
         headers: Mapping[str, str] | None = None,
-        files: Mapping[str, Any] | None = None,
+        parts: Mapping[str, Any] | None = None,
         form: Mapping[str, Any] | None = None,
         **fields: Any,
     ) -> requests.Response:
@@ -133,7 +133,7 @@ class PublishedClient:
                 method,
                 f"{self.address}/api/{path}",
                 **where,
-                files=files,
+                files=parts,
                 headers=given | dict(headers or {}),
                 allow_redirects=False,
                 timeout=30,
@@ -183,7 +183,7 @@ class PublishedClient:
     def send_chunk(self, thing_id: str, number: int, data: bytes) -> Any:
         return self.call(
             "POST", "resource/upload", file_id=thing_id, chunk=str(number),
-            files={"file": ("file", data)},
+            parts={"file": ("file", data)},
         )  # fmt: skip
 
     def upload(self, thing_id: str, data: bytes, **finish: int) -> None:

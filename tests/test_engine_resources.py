@@ -152,7 +152,7 @@ def test_nobody_uploads_to_anothers_thing(ada: PublishedClient, bob: PublishedCl
     dataset = ada.add_dataset()
 
     answer = bob.ask(
-        "POST", "resource/upload", file_id=dataset, chunk="0", files={"file": ("file", b"planted")}
+        "POST", "resource/upload", file_id=dataset, chunk="0", parts={"file": ("file", b"planted")}
     )
 
     check_error(answer, 404)
@@ -315,7 +315,7 @@ def test_a_chunk_needs_a_number(ada: PublishedClient, number: str) -> None:
     dataset = ada.add_dataset()
 
     answer = ada.ask(
-        "POST", "resource/upload", file_id=dataset, chunk=number, files={"file": ("file", b"x")}
+        "POST", "resource/upload", file_id=dataset, chunk=number, parts={"file": ("file", b"x")}
     )
 
     check_error(answer, 400)
@@ -325,9 +325,9 @@ def test_a_chunk_that_is_too_large_or_not_there_is_refused(ada: PublishedClient)
     dataset = ada.add_dataset()
     large = {"file": ("file", b"x" * (CHUNK_BYTES + 1))}
 
-    check_error(ada.ask("POST", "resource/upload", file_id=dataset, chunk="0", files=large), 413)
+    check_error(ada.ask("POST", "resource/upload", file_id=dataset, chunk="0", parts=large), 413)
     other = {"other": ("file", b"x")}
-    check_error(ada.ask("POST", "resource/upload", file_id=dataset, chunk="0", files=other), 400)
+    check_error(ada.ask("POST", "resource/upload", file_id=dataset, chunk="0", parts=other), 400)
     ada.refused(415, "POST", "resource/upload", file_id=dataset, chunk="0")
 
 

@@ -13,6 +13,7 @@ import os
 import sys
 from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from anylearn_jupyter.engine.log_writer import PLATFORM_PREFIX, Clock, LogWriter
 from anylearn_jupyter.engine.processes import Process, kill_orphans, system
@@ -137,24 +138,32 @@ def bury(files: TaskFiles) -> Ending:
     """
     ending = _inquest(files)
     if ending.exit.message:
-        _mark_log(files, f"The log ends here: {ending.exit.message}.")
+        mark_log(files, f"The log ends here: {ending.exit.message}.")
     return ending
 
 
-def _mark_log(files: TaskFiles, sentence: str) -> None:
-    """End the log of a task whose shim is dead; a log that is gone or full stays as it is."""
+def mark_log(files: TaskFiles, sentence: str, *, begin: bool = False) -> None:
+    """End the log of a task that no shim writes to, as it is dead or never was.
+
+    The caller makes sure of that. A log that is full stays as it is, and so does one that is gone,
+    as its readers have come further, unless `begin` says that it never was there.
+    """
     line = f"{PLATFORM_PREFIX} {sentence}\n".encode()
     try:
-        with files.log.open("rb") as log:
-            log.seek(max(0, log.seek(0, os.SEEK_END) - len(line)))
-            if log.read() == line:
-                return  # an engine before this one got so far
+        if not begin and _ends_with(files.log, line):
+            return  # an engine before this one got so far
         writer = LogWriter(files.log, files.log_index, Clock(), sys.maxsize)
     except OSError as error:
         _log.warning("the log of task %s cannot be marked: %s", files.task_id, error)
         return
     writer.say(sentence)
     writer.close()
+
+
+def _ends_with(path: Path, line: bytes) -> bool:
+    with path.open("rb") as log:
+        log.seek(max(0, log.seek(0, os.SEEK_END) - len(line)))
+        return log.read() == line
 
 
 def _inquest(files: TaskFiles) -> Ending:

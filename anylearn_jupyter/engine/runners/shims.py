@@ -26,7 +26,14 @@ from anylearn_jupyter.engine.launch import STOP_GRACE_S, Inputs, LaunchRefused, 
 from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.processes import Process
 from anylearn_jupyter.engine.shim import LOCK_DESCRIPTOR
-from anylearn_jupyter.engine.supervision import Ending, Situation, Stage, bury, examine
+from anylearn_jupyter.engine.supervision import (
+    Ending,
+    Situation,
+    Stage,
+    bury,
+    examine,
+    mark_log,
+)
 from anylearn_jupyter.engine.task_files import TaskFiles, write_record
 from anylearn_jupyter.engine.watcher import Watch, Watcher
 from anylearn_jupyter.entities import Exit
@@ -216,10 +223,9 @@ class ShimRunner:
                     stop_grace_s=self._stop_grace_s,
                 )
             except LaunchRefused as error:
-                return Ending(exit=Exit(kind="start", message=str(error)))
+                return _refused(files, str(error))
             except OSError as error:
-                words = f"the task could not be prepared: {error}"
-                return Ending(exit=Exit(kind="start", message=words))
+                return _refused(files, f"the task could not be prepared: {error}")
             if files.stop.exists():
                 return _stopped_before()
             return _spawn_shim(files, lock)
@@ -401,6 +407,12 @@ def _spawn_shim(files: TaskFiles, lock: int) -> int:
     finally:
         for handle in (nothing, words, far_lock):
             os.close(handle)
+
+
+def _refused(files: TaskFiles, reason: str) -> Ending:
+    """End a task that cannot start; its log says why, as published clients read nothing else."""
+    mark_log(files, f"The task could not start: {reason}", begin=not files.log.exists())
+    return Ending(exit=Exit(kind="start", message=reason))
 
 
 def _stopped_before() -> Ending:
