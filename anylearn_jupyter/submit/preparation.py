@@ -150,21 +150,21 @@ def check_output_is_free(output: str, captured: Snapshot) -> None:
     -----
     Source: quick_train spec, step 7, and option ``output``.
     """
+    place = captured.packing.root / output
+    for path in (place, *place.parents):
+        if path == captured.packing.root:
+            break
+        if path.is_symlink() or (path.exists() and not path.is_dir()):
+            raise OptionError(
+                f"The output {output!r} is a link or a file in the code directory; name a folder "
+                "that does not exist yet with --output."
+            )
     occupant = captured.packing.occupant(output)
     if occupant is not None:
         raise OptionError(
             f"The output {output!r} is not empty in the code directory: it holds {occupant!r}. "
             "Name a folder that does not exist yet with --output, or let git ignore that one."
         )
-    place = captured.packing.root / output
-    for path in (place, *place.parents):
-        if path == captured.packing.root:
-            return
-        if path.is_symlink() or (path.exists() and not path.is_dir()):
-            raise OptionError(
-                f"The output {output!r} is a link or a file in the code directory; name a folder "
-                "that does not exist yet with --output."
-            )
 
 
 def check_entry(entrypoint: str | None, captured: Snapshot) -> None:
