@@ -91,11 +91,14 @@ class PublishedClient:
         The server's.
     token : str, default ''
         An access token; none for who has no session.
+    secret_key : str, default ''
+        A task's, for who reports from inside of it.
     """
 
-    def __init__(self, address: str, token: str = "") -> None:
+    def __init__(self, address: str, token: str = "", *, secret_key: str = "") -> None:
         self.address = address
         self.token = token
+        self.secret_key = secret_key
         self.name = ""
         self.password = ""
 
@@ -127,6 +130,7 @@ class PublishedClient:
         if form is not None:
             where["data"] = form
         given = {"Authorization": f"Bearer {self.token}"} if self.token else {}
+        given |= {"Secret-Key": self.secret_key} if self.secret_key else {}
         with requests.Session() as session:
             session.trust_env = False
             return session.request(

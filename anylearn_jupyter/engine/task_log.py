@@ -63,10 +63,13 @@ class TaskLog:
 
         The caller bounds `end - start`; this much memory is taken.
         """
+        # No file system seeks as far as a cursor may claim to be.
+        if start >= min(end, self.size()):
+            return b""
         try:
             with self._files.log.open("rb") as log:
                 log.seek(start)
-                return log.read(max(0, end - start))
+                return log.read(end - start)
         except FileNotFoundError:
             return b""
 
@@ -97,6 +100,8 @@ class TaskLog:
         Source: HTTP API, section 9.4.
         """
         found: list[tuple[int, str]] = []
+        if cursor >= self.size():
+            return []
         try:
             with self._files.log.open("rb") as log:
                 for offset, text in _lines(log, max(0, cursor), final=final):
