@@ -15,6 +15,7 @@ Source: quick-train specification, steps 3 and 4; HTTP API, section 6.3; faults 
 
 from __future__ import annotations
 
+import io
 import os
 import re
 import stat
@@ -30,9 +31,12 @@ from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit.fingerprint import Entry, Fingerprint
 from anylearn_jupyter.submit.regular_files import open_regular
 
-_DATE = (1980, 1, 1, 0, 0, 0)
 _BLOCK_BYTES = 1 << 20
 _LEVEL = 1
+_LARGE_BYTES = zipfile.ZIP64_LIMIT // 2
+"""Size from which a member's header has room for large numbers; deflating may make it larger."""
+
+_UNIX = 3
 _SAMPLE_BYTES = 1 << 14
 _SAMPLES = 4
 _WORTH = 0.95
@@ -68,16 +72,13 @@ def archive(
     total = content.total_bytes
     done = 0
     # The zip's writer asks for no more than `write` and `flush` of what it cannot seek in.
-    with zipfile.ZipFile(cast(BinaryIO, sink), "w") as opened:
+    with zipfile.ZipFile(cast(BinaryIO, sink), "w", compresslevel=_LEVEL) as opened:
         for entry in content.entries:
-            info = _info(entry)
-            with opened.open(info, "w") as member:
-                for block in _checked_blocks(entry):
-                    member.write(block)
-                    done += len(block)
-                    yield from sink.take()
-                    if on_progress is not None:
-                        on_progress(done, total)
+            for block in _member(opened, entry):
+                done += len(block)
+                yield from sink.take()
+                if on_progress is not None:
+                    on_progress(done, total)
     yield from sink.take()
 
 
@@ -132,58 +133,55 @@ class _Sink:
             yield whole
 
 
-def _info(entry: Entry) -> zipfile.ZipInfo:
-    info = zipfile.ZipInfo(entry.path, _DATE)
-    info.create_system = 3
-    info.external_attr = (stat.S_IFREG | (0o755 if entry.executable else 0o644)) << 16
-    info.file_size = entry.size  # says whether the header needs room for large numbers
-    info.compress_type = zipfile.ZIP_DEFLATED if _shrinks(entry) else zipfile.ZIP_STORED
-    info._compresslevel = _LEVEL
-    return info
+def _member(opened: zipfile.ZipFile, entry: Entry) -> Iterator[memoryview]:
+    """Write one file, and give each block after it was written.
 
-
-def _shrinks(entry: Entry) -> bool:
-    """Whether deflating is worth it: samples from all over the file, as its head may mislead."""
-    if entry.size == 0:
-        return False
-    step = max(entry.size // _SAMPLES, 1)
-    samples = []
+    A member that is opened by its name alone has the fixed time that a zip begins at.
+    """
     try:
         with open_regular(entry.source) as file:
-            for start in range(0, entry.size, step):
-                file.seek(start)
-                samples.append(file.read(_SAMPLE_BYTES) or b"")
+            shrinks = _shrinks(file, entry.size)
+            opened.compression = zipfile.ZIP_DEFLATED if shrinks else zipfile.ZIP_STORED
+            large = entry.size > _LARGE_BYTES
+            with opened.open(entry.path, "w", force_zip64=large) as member:
+                for block in _checked_blocks(file, entry):
+                    member.write(block)
+                    yield block
     except OSError as error:
-        raise _unreadable(entry, error) from error
-    return any(len(zlib.compress(sample, _LEVEL)) < _WORTH * len(sample) for sample in samples)
+        raise DataError(
+            f"The file {entry.path!r} cannot be read any more ({error.strerror}); run it again "
+            "when nothing changes the data."
+        ) from error
+    # Both are written in the zip's own directory only, at the end.
+    written = opened.infolist()[-1]
+    written.create_system = _UNIX
+    written.external_attr = (stat.S_IFREG | (0o755 if entry.executable else 0o644)) << 16
 
 
-def _checked_blocks(entry: Entry) -> Iterator[memoryview]:
+def _shrinks(file: io.FileIO, size: int) -> bool:
+    """Whether deflating is worth it: samples from all over the file, as its head may mislead."""
+    shrinks = False
+    for start in range(0, size, max(size // _SAMPLES, _SAMPLE_BYTES)):
+        file.seek(start)
+        sample = file.read(_SAMPLE_BYTES) or b""
+        shrinks = shrinks or len(zlib.compress(sample, _LEVEL)) < _WORTH * len(sample)
+    file.seek(0)
+    return shrinks
+
+
+def _checked_blocks(file: io.FileIO, entry: Entry) -> Iterator[memoryview]:
     """Give a file's content, and raise at its end or before when it is not what it was."""
     hasher = blake3(max_threads=blake3.AUTO)
     buffer = memoryview(bytearray(min(_BLOCK_BYTES, entry.size + 1)))
     size = 0
-    try:
-        with open_regular(entry.source) as file:
-            while read := file.readinto(buffer):
-                size += read
-                if size > entry.size:
-                    break
-                hasher.update(buffer[:read])
-                yield buffer[:read]
-            executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-    except OSError as error:
-        raise _unreadable(entry, error) from error
+    while size <= entry.size and (read := file.readinto(buffer)):
+        size += read
+        hasher.update(buffer[:read])
+        yield buffer[:read]
+    executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
     same = size == entry.size and hasher.hexdigest() == entry.digest
     if not same or executable != entry.executable:
         raise DataError(
             f"The file {entry.path!r} changed while the data was being sent; run it again when "
             "nothing writes to it."
         )
-
-
-def _unreadable(entry: Entry, error: OSError) -> DataError:
-    return DataError(
-        f"The file {entry.path!r} cannot be read any more ({error.strerror}); run it again when "
-        "nothing changes the data."
-    )

@@ -7,14 +7,11 @@ file, in the order of the paths' bytes::
 
 ``path`` is relative to the directory, in UTF-8, with ``/``. A name that is no UTF-8 is refused by
 name, as no zip can carry it. Empty directories are no part of the content, and neither are times,
-owners, other permission bits, or whether two names are hard links of one file.
+owners, other permission bits, or whether two names are hard links of one file. What links count as
+is in `data_scan`. A dataset that is one file has one record, with the file's name.
 
-A link that stays inside the directory counts as what it points at; any other is skipped and listed,
-and so is what is neither a file nor a directory. A dataset that is one file has one record, with
-the file's name.
-
-`scan` looks, `fingerprint` reads: the digest of a file depends on its content alone, so that
-remembering it by `FoundFile.state` needs no change here.
+With a `StatCache`, a file that was read before and has not changed since is not opened, and a
+dataset in which nothing has changed costs one walk.
 
 Notes
 -----
@@ -24,9 +21,9 @@ Source: quick-train specification, step 4; faults E10, E12, E13, E14, E16.
 from __future__ import annotations
 
 import os
-import stat
+import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -34,67 +31,42 @@ from typing import NamedTuple
 from blake3 import blake3
 
 from anylearn_jupyter.errors import DataError
-from anylearn_jupyter.submit.regular_files import open_regular
-
-MAX_FILES = 1_000_000
-"""Most files of a dataset; a server unpacks no more."""
+from anylearn_jupyter.submit.data_scan import (
+    Folder,
+    Scan,
+    SkippedData,
+    executable_in,
+    scan,
+    size_in,
+    state_of,
+    unreadable_data,
+)
+from anylearn_jupyter.submit.regular_files import is_young, open_regular
+from anylearn_jupyter.submit.stat_cache import (
+    DIGEST_BYTES,
+    NO_STATE,
+    Known,
+    KnownFolder,
+    StatCache,
+    cut,
+)
 
 _TRIES = 3
 _BLOCK_BYTES = 1 << 20
-_SPECIAL = "neither a file nor a directory"
-_OUTSIDE = "a link that leads out of the directory"
-_NOWHERE = "a link that leads nowhere"
-_CIRCLE = "a link that leads in a circle"
 
 OnProgress = Callable[[int, int], None]
 """``on_progress(bytes_done, bytes_total)``, in the caller's thread."""
 
 
-class FileState(NamedTuple):
-    """What of a file changes when its content may have changed: same state, same content."""
-
-    size: int
-    mtime_ns: int
-    ctime_ns: int
-    inode: int
-    device: int
-
-    @classmethod
-    def of(cls, found: os.stat_result) -> FileState:
-        """Take it from a `stat`."""
-        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino, found.st_dev)
-
-
-class FoundFile(NamedTuple):
-    """A file of a dataset that was seen, not read.
-
-    Attributes
-    ----------
-    path : str
-        Relative, with ``/``.
-    source : Path
-        What is opened: the file itself, or where a link leads.
-    executable : bool
-        Whether the owner may execute it.
-    state : FileState
-        As it was seen.
-    """
-
-    path: str
-    source: Path
-    executable: bool
-    state: FileState
-
-
 class Entry(NamedTuple):
-    """A file of a dataset that was read.
+    """A file of a dataset whose content is known.
 
     Attributes
     ----------
     path : str
         Relative, with ``/``.
     source : Path
-        What was read.
+        What was read: the file itself, or where a link leads.
     executable : bool
         Whether the owner may execute it.
     size : int
@@ -110,38 +82,7 @@ class Entry(NamedTuple):
     digest: str
 
 
-class SkippedData(NamedTuple):
-    """Something in a dataset's directory that is no part of its content, and why."""
-
-    path: str
-    reason: str
-
-
-@dataclass(frozen=True)
-class Scan:
-    """What is in a dataset's directory.
-
-    Attributes
-    ----------
-    root : Path
-        The directory or the one file, resolved.
-    files : tuple of FoundFile
-        Sorted by the bytes of their paths.
-    skipped : tuple of SkippedData
-        In no order.
-    """
-
-    root: Path
-    files: tuple[FoundFile, ...]
-    skipped: tuple[SkippedData, ...]
-
-    @cached_property
-    def total_bytes(self) -> int:
-        """Bytes of all files, as they were seen."""
-        return sum(file.state.size for file in self.files)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class Fingerprint:
     """The content of a dataset.
 
@@ -151,174 +92,166 @@ class Fingerprint:
         ``fp1:`` and 64 hexadecimal digits.
     root : Path
         Where it was read.
-    entries : tuple of Entry
-        Sorted by the bytes of their paths.
+    files : int
+        How many files.
+    total_bytes : int
+        Bytes of all files.
     skipped : tuple of SkippedData
         What is no part of it.
     """
 
     value: str
     root: Path
-    entries: tuple[Entry, ...]
+    files: int
+    total_bytes: int
     skipped: tuple[SkippedData, ...] = ()
-
-    @property
-    def files(self) -> int:
-        """How many files."""
-        return len(self.entries)
+    _contents: tuple[tuple[Folder, bytes], ...] = field(repr=False, compare=False)
 
     @cached_property
-    def total_bytes(self) -> int:
-        """Bytes of all files."""
-        return sum(entry.size for entry in self.entries)
+    def entries(self) -> tuple[Entry, ...]:
+        """The files, sorted by the bytes of their paths; made when they are asked for."""
+        found = [
+            Entry(
+                folder.prefix + name,
+                folder.source(index),
+                executable_in(folder.states[index]),
+                size_in(folder.states[index]),
+                digest.hex(),
+            )
+            for folder, digests in self._contents
+            for index, (name, digest) in enumerate(
+                zip(folder.names, cut(digests, DIGEST_BYTES), strict=True)
+            )
+        ]
+        return tuple(sorted(found, key=lambda entry: entry.path.encode()))
 
 
-def fingerprint(path: Path, *, on_progress: OnProgress | None = None) -> Fingerprint:
-    """Read a dataset, each byte once, and give its fingerprint.
+def fingerprint(
+    path: Path, *, on_progress: OnProgress | None = None, cache: StatCache | None = None
+) -> Fingerprint:
+    """Read a dataset, each byte at most once, and give its fingerprint.
 
     Parameters
     ----------
     path : Path
         A directory, or one file.
     on_progress : callable, optional
-        Told after each piece of at most 1 MiB.
+        Told after each piece of at most 1 MiB that was read; the total is what has to be read.
+    cache : StatCache, optional
+        What is known from before, and is kept for later. Without it all is read.
 
     Raises
     ------
     DataError
-        It is not there, holds no file or more than `MAX_FILES`, a name is no UTF-8, a file cannot
-        be read, or changed each of three times while it was read.
+        It is not there, holds no file or too many, a name is no UTF-8, a file cannot be read, or
+        changed each of three times while it was read.
     """
     found = scan(path)
-    total = found.total_bytes
-    done = 0
+    known = cache.load(found.root) if cache is not None else None
+    if known is not None and known.fits(found):
+        contents = tuple((one, known.folders[one.prefix].digests) for one in found.folders)
+        return _fingerprint(known.value, found, found.total_bytes, contents)
+    reading = _Reading(found, known)
+    reading.read_all(on_progress)
+    contents = tuple(
+        (folder, b"".join(digests))
+        for folder, digests in zip(found.folders, reading.digests, strict=True)
+    )
+    value = _combined(contents)
+    if cache is not None:
+        cache.save(found.root, Known(value, reading.to_keep(contents)), known)
+    total = sum(size_in(state) for folder in found.folders for state in folder.states)
+    return _fingerprint(value, found, total, contents)
 
-    def tell(piece: int) -> None:
-        nonlocal done
-        done += piece
-        if on_progress is not None:
-            on_progress(min(done, total), total)
 
-    hasher = _Hasher(tell)
-    entries = tuple(hasher.read(file) for file in found.files)
-    return Fingerprint(_combined(entries), found.root, entries, found.skipped)
+def _fingerprint(
+    value: str, found: Scan, total_bytes: int, contents: tuple[tuple[Folder, bytes], ...]
+) -> Fingerprint:
+    return Fingerprint(
+        value=value,
+        root=found.root,
+        files=found.files,
+        total_bytes=total_bytes,
+        skipped=found.skipped,
+        _contents=contents,
+    )
 
 
-def scan(path: Path) -> Scan:
-    """Look at a dataset without opening a file.
+class _Reading:
+    """One dataset being read: a digest for each file, from what is known or from the file.
 
-    Raises
-    ------
-    DataError
-        As for `fingerprint`, but for what only reading shows.
+    Attributes
+    ----------
+    digests : list of list of bytes
+        For each folder of the scan, in its order; empty where a file has yet to be read.
     """
-    try:
-        root = path.expanduser().resolve(strict=True)
-        found = root.stat()
-    except (OSError, RuntimeError) as error:
-        raise DataError(
-            f"The data {str(path)!r} is not there; name a folder or a file, or the id of a dataset "
-            "on the server."
-        ) from error
-    if stat.S_ISREG(found.st_mode):
-        _check_name(root.name)
-        return Scan(root, (_found(root.name, root, found),), ())
-    if not stat.S_ISDIR(found.st_mode):
-        raise DataError(f"The data {str(path)!r} is {_SPECIAL}; name a folder or a file.")
-    walk = _Walk(root)
-    walk.all_below(FileState.of(found)[3:])
-    if not walk.files:
-        left = f"; skipped: {walk.skipped[0].path!r}, {walk.skipped[0].reason}"
-        raise DataError(
-            f"The data folder {str(path)!r} holds no file, so there is nothing to send"
-            f"{left if walk.skipped else ''}."
-        )
-    files = sorted(walk.files, key=lambda file: file.path.encode())
-    return Scan(root, tuple(files), tuple(walk.skipped))
 
-
-class _Walk:
-    """Gathers the files below a directory, following links that stay inside."""
-
-    def __init__(self, root: Path) -> None:
-        self._root = root
-        self._waiting: list[tuple[Path, str, tuple[tuple[int, ...], ...]]] = []
-        self.files: list[FoundFile] = []
-        self.skipped: list[SkippedData] = []
-
-    def all_below(self, identity: tuple[int, ...]) -> None:
-        """Take all that is in the directory, which has this inode and device."""
-        self._waiting.append((self._root, "", (identity,)))
-        while self._waiting:
-            self._enter(*self._waiting.pop())
-
-    def _enter(self, directory: Path, prefix: str, above: tuple[tuple[int, ...], ...]) -> None:
-        """Take what is in a real directory, knowing the identities of those on the way to it."""
-        try:
-            with os.scandir(directory) as listed:
-                entries = list(listed)
-        except OSError as error:
-            raise _unreadable(prefix or str(directory), error) from error
-        for entry in entries:
-            path = prefix + entry.name
-            _check_name(path)
-            try:
-                found = entry.stat(follow_symlinks=False)
-            except FileNotFoundError:
-                continue  # gone since it was listed
-            except OSError as error:
-                raise _unreadable(path, error) from error
-            self._take(Path(entry.path), path, found, above)
-
-    def _take(
-        self, source: Path, path: str, found: os.stat_result, above: tuple[tuple[int, ...], ...]
-    ) -> None:
-        if stat.S_ISLNK(found.st_mode):
-            try:
-                source = source.resolve(strict=True)
-                found = source.stat()
-            except (OSError, RuntimeError):
-                self.skipped.append(SkippedData(path, _NOWHERE))
-                return
-            if not source.is_relative_to(self._root):
-                self.skipped.append(SkippedData(path, _OUTSIDE))
-                return
-        if stat.S_ISDIR(found.st_mode):
-            identity = FileState.of(found)[3:]
-            if identity in above:
-                self.skipped.append(SkippedData(path, _CIRCLE))
-            else:
-                self._waiting.append((source, f"{path}/", (*above, identity)))
-        elif stat.S_ISREG(found.st_mode):
-            self.files.append(_found(path, source, found))
-            if len(self.files) > MAX_FILES:
-                raise DataError(
-                    f"The data folder {str(self._root)!r} has more than {MAX_FILES:,} files; pack "
-                    "them into fewer, larger ones."
-                )
-        else:
-            self.skipped.append(SkippedData(path, _SPECIAL))
-
-
-class _Hasher:
-    """Reads files, one after the other, through one buffer."""
-
-    def __init__(self, tell: Callable[[int], None]) -> None:
-        self._tell = tell
+    def __init__(self, found: Scan, known: Known | None) -> None:
+        self._found = found
+        self._known = known
+        self._young: set[tuple[int, int]] = set()
         self._buffer = bytearray(_BLOCK_BYTES)
+        self.digests = [
+            known.digests(folder) if known is not None else [b""] * len(folder.names)
+            for folder in found.folders
+        ]
 
-    def read(self, file: FoundFile) -> Entry:
-        """Give a file's entry; it is read again when it changed meanwhile."""
+    def read_all(self, on_progress: OnProgress | None) -> None:
+        """Read what has no digest, in the order of the paths, and correct its state."""
+        waiting = sorted(
+            (f"{folder.prefix}{folder.names[index]}".encode(), number, index)
+            for number, folder in enumerate(self._found.folders)
+            for index, digest in enumerate(self.digests[number])
+            if not digest
+        )
+        total = sum(size_in(self._state(number, index)) for _, number, index in waiting)
+        done = 0
+
+        def tell(piece: int) -> None:
+            nonlocal done
+            done += piece
+            if on_progress is not None:
+                on_progress(min(done, total), total)
+
+        for path, number, index in waiting:
+            folder = self._found.folders[number]
+            content = self._read(path.decode(), folder.source(index), tell)
+            folder.states[index] = content.state
+            self.digests[number][index] = content.digest
+            if content.young:
+                self._young.add((number, index))
+
+    def to_keep(self, contents: tuple[tuple[Folder, bytes], ...]) -> dict[str, KnownFolder]:
+        """Give what may be believed later: a file that was young when it was read has no state."""
+        kept = {}
+        for number, (folder, digests) in enumerate(contents):
+            same = self._known.unchanged(folder) if self._known is not None else None
+            if same is not None:
+                kept[folder.prefix] = same
+                continue
+            states = [
+                NO_STATE if (number, index) in self._young else state
+                for index, state in enumerate(folder.states)
+            ]
+            names = "/".join(folder.names).encode()
+            kept[folder.prefix] = KnownFolder(names, b"".join(states), digests)
+        return kept
+
+    def _state(self, number: int, index: int) -> bytes:
+        return self._found.folders[number].states[index]
+
+    def _read(self, path: str, source: Path, tell: Callable[[int], None]) -> _Content:
+        """Read a file; again when it changed meanwhile."""
         for _ in range(_TRIES):
-            entry = self._read_once(file)
-            if entry is not None:
-                return entry
+            content = self._read_once(path, source, tell)
+            if content is not None:
+                return content
         raise DataError(
-            f"The file {file.path!r} changed while it was read, {_TRIES} times; try again when "
-            "nothing writes to it."
+            f"The file {path!r} changed while it was read, {_TRIES} times; try again when nothing "
+            "writes to it."
         )
 
-    def _read_once(self, file: FoundFile) -> Entry | None:
+    def _read_once(self, path: str, source: Path, tell: Callable[[int], None]) -> _Content | None:
         """Read it once; None when it was not the same file from the beginning to the end.
 
         Not through a memory map: a file that shrinks under one ends the process.
@@ -326,54 +259,45 @@ class _Hasher:
         hasher = blake3(max_threads=blake3.AUTO)
         view = memoryview(self._buffer)
         size = 0
+        began_ns = time.time_ns()
         try:
-            with open_regular(file.source) as handle:
+            with open_regular(source) as handle:
                 before = os.fstat(handle.fileno())
                 while size <= before.st_size and (read := handle.readinto(view)):
                     hasher.update(view[:read])
                     size += read
-                    self._tell(read)
+                    tell(read)
                 after = os.fstat(handle.fileno())
         except FileNotFoundError as error:
             raise DataError(
-                f"The file {file.path!r} was taken away while the data was read; try again when "
-                "nothing changes it."
+                f"The file {path!r} was taken away while the data was read; try again when nothing "
+                "changes it."
             ) from error
         except OSError as error:
-            raise _unreadable(file.path, error) from error
-        if size != before.st_size or FileState.of(before) != FileState.of(after):
-            self._tell(-size)
+            raise unreadable_data(path, error) from error
+        if size != before.st_size or state_of(before) != state_of(after):
+            tell(-size)
             return None
-        executable = bool(after.st_mode & stat.S_IXUSR)
-        return Entry(file.path, file.source, executable, size, hasher.hexdigest())
+        return _Content(state_of(after), hasher.digest(), is_young(after, began_ns))
 
 
-def _combined(entries: tuple[Entry, ...]) -> str:
+class _Content(NamedTuple):
+    """What one reading of a file gave: its state then, its digest, and whether it was young."""
+
+    state: bytes
+    digest: bytes
+    young: bool
+
+
+def _combined(contents: tuple[tuple[Folder, bytes], ...]) -> str:
     """Make the fingerprint of the records, in the form that this module's docstring defines."""
-    hasher = blake3()
-    for entry in entries:
-        mode = "1" if entry.executable else "0"
-        hasher.update(f"{entry.path}\0{mode}\0{entry.digest}\n".encode())
-    return f"fp1:{hasher.hexdigest()}"
-
-
-def _found(path: str, source: Path, found: os.stat_result) -> FoundFile:
-    executable = bool(found.st_mode & stat.S_IXUSR)
-    return FoundFile(path, source, executable, FileState.of(found))
-
-
-def _check_name(path: str) -> None:
-    try:
-        path.encode()
-    except UnicodeEncodeError as error:
-        raise DataError(
-            f"The name {ascii(path)} in the data is no UTF-8, which no archive can carry; rename "
-            "the file."
-        ) from error
-
-
-def _unreadable(path: str, error: OSError) -> DataError:
-    return DataError(
-        f"{path!r} in the data cannot be read ({error.strerror}); make it readable, or move it out "
-        "of the folder."
-    )
+    records = [
+        f"{folder.prefix}{name}\0{'1' if executable_in(state) else '0'}\0{digest.hex()}\n"
+        for folder, digests in contents
+        for name, state, digest in zip(
+            folder.names, folder.states, cut(digests, DIGEST_BYTES), strict=True
+        )
+    ]
+    # UTF-8 keeps the order of the characters, and no name has anything that sorts before a NUL.
+    records.sort()
+    return f"fp1:{blake3(''.join(records).encode()).hexdigest()}"

@@ -17,6 +17,7 @@ from anylearn_jupyter.submit.packing_rules import PackingRules
 from anylearn_jupyter.submit.progress import Progress
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.snapshot import Snapshot, snapshot
+from anylearn_jupyter.submit.stat_cache import StatCache
 
 DEFAULT_OUTPUT = "output"
 """The results folder of a task that does not say (HTTP API, section 8)."""
@@ -210,7 +211,11 @@ def values_left_behind(request: TrainRequest, captured: Snapshot) -> list[str]:
 
 
 def read_data(path: Path, progress: Progress) -> Fingerprint:
-    """Read a dataset's content, each byte at most once."""
+    """Read a dataset's content, each byte at most once, and what is known from before not at all."""
     progress.step("Reading the data", str(path))
     label = f"reading {path.name}"
-    return fingerprint(path, on_progress=lambda done, total: progress.bytes(label, done, total))
+    return fingerprint(
+        path,
+        on_progress=lambda done, total: progress.bytes(label, done, total),
+        cache=StatCache(),
+    )

@@ -17,6 +17,26 @@ _FLAGS = (
 )
 
 
+YOUNG_NS = 2_000_000_000
+"""The coarsest grain of a file's times: that of FAT."""
+
+
+def is_young(found: os.stat_result, read_ns: int) -> bool:
+    """Whether an edit right after the reading might leave a file's times as they are.
+
+    Git's rule for its index: within the grain of the clock two edits have one time, so what was
+    read of such a file is not to be believed later.
+
+    Parameters
+    ----------
+    found : os.stat_result
+        The file as it was read.
+    read_ns : int
+        When the reading began, in nanoseconds since 1970.
+    """
+    return max(found.st_mtime_ns, found.st_ctime_ns) + YOUNG_NS >= read_ns
+
+
 def open_regular(path: Path) -> io.FileIO:
     """Open a file for reading, unbuffered; never a link's target, and never waiting for a fifo.
 

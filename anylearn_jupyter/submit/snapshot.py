@@ -31,7 +31,7 @@ from anylearn_jupyter.submit.notebooks import without_outputs
 from anylearn_jupyter.submit.packing import pack_directory, resolved_directory
 from anylearn_jupyter.submit.packing_list import PackedFile, PackingList, Skipped, unreadable
 from anylearn_jupyter.submit.packing_rules import PackingRules
-from anylearn_jupyter.submit.regular_files import open_regular
+from anylearn_jupyter.submit.regular_files import YOUNG_NS, open_regular
 from anylearn_jupyter.submit.snapshot_store import SnapshotStore, StoreRecord, branch_of
 
 REQUIREMENTS = "requirements.txt"
@@ -40,7 +40,6 @@ REQUIREMENTS = "requirements.txt"
 _EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
 _LEFT_OUT = re.compile(r"^Ignoring path (.*)$", re.MULTILINE)
 _TRIES = 3
-_YOUNG_NS = 2_000_000_000
 _NOBODY = {
     "GIT_AUTHOR_NAME": "anylearn",
     "GIT_AUTHOR_EMAIL": "anylearn@localhost",
@@ -370,7 +369,7 @@ def _look(root: Path, path: str) -> list[int]:
 
 def _is_unchanged(seen: list[int], now: list[int]) -> bool:
     *before, read_ns, _ = seen
-    return before == now and max(before[1], before[2]) + _YOUNG_NS < read_ns
+    return before == now and max(before[1], before[2]) + YOUNG_NS < read_ns
 
 
 def _read(root: Path, path: str) -> bytes:
