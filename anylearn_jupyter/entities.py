@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import re
 import uuid
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
-from typing import Any
+from typing import Any, Self
 
 ID_PATTERN = re.compile(r"[A-Z]{4}[0-9a-f]{28}")
 """An id: four capitals and 28 lowercase hexadecimal digits (HTTP API, section 2)."""
@@ -261,8 +261,8 @@ class Algorithm:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Dataset:
-    """Data on the server (HTTP API, section 6.2)."""
+class Resource:
+    """What datasets, models and files have in common (HTTP API, section 6.2)."""
 
     id: str
     name: str = ""
@@ -272,8 +272,8 @@ class Dataset:
     creator_id: str = ""
 
     @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Dataset:
-        """Read one object of ``dataset/query`` or ``dataset/list``."""
+    def from_json(cls, data: dict[str, Any]) -> Self:
+        """Read one object of a query or a list."""
         return cls(
             id=_text(data.get("id")),
             name=_text(data.get("name")),
@@ -281,6 +281,59 @@ class Dataset:
             state=_integer(data.get("state")) or 0,
             size=_text(data.get("size")),
             creator_id=_text(data.get("creator_id")),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class Dataset(Resource):
+    """Data on the server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Resource):
+    """A model on the server."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class File(Resource):
+    """A file on the server, such as a task's results."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class QuotaGroup:
+    """A group of resources that tasks draw from (HTTP API, section 4).
+
+    Attributes
+    ----------
+    id, name, level : str
+        As the server says.
+    capacity, allocated, default : dict
+        Resource to amount: what the group has, what is in use, what a task gets that asks for
+        nothing.
+    """
+
+    id: str
+    name: str = ""
+    level: str = ""
+    capacity: dict[str, float] = field(default_factory=dict)
+    allocated: dict[str, float] = field(default_factory=dict)
+    default: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def available(self) -> dict[str, float]:
+        """What is free now, over the resources of `capacity`."""
+        return {name: has - self.allocated.get(name, 0) for name, has in self.capacity.items()}
+
+    @classmethod
+    def from_json(cls, data: dict[str, Any]) -> QuotaGroup:
+        """Read one object of ``quota_group/query`` or ``quota_group/list``."""
+        return cls(
+            id=_text(data.get("id")),
+            name=_text(data.get("name")),
+            level=_text(data.get("level")),
+            capacity=_amounts(data.get("capacity")),
+            allocated=_amounts(data.get("allocated")),
+            default=_amounts(data.get("default")),
         )
 
 
@@ -300,6 +353,16 @@ class Project:
             name=_text(data.get("name")),
             description=_text(data.get("description")),
         )
+
+
+def _amounts(value: object) -> dict[str, float]:
+    if not isinstance(value, dict):
+        return {}
+    return {
+        str(name): amount
+        for name, amount in value.items()
+        if isinstance(amount, int | float) and not isinstance(amount, bool)
+    }
 
 
 def _text(value: object) -> str:

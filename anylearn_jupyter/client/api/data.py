@@ -1,4 +1,4 @@
-"""Datasets, uploads and downloads (HTTP API, section 6)."""
+"""Datasets, models, files, and their bytes going up and coming down (HTTP API, section 6)."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ from anylearn_jupyter.client.decoding import (
     resource,
     unexpected,
 )
-from anylearn_jupyter.client.forms import encode_chunk
+from anylearn_jupyter.client.forms import Form, encode_chunk
 from anylearn_jupyter.client.replies import decode
-from anylearn_jupyter.entities import Dataset
+from anylearn_jupyter.entities import Dataset, File, Model
 from anylearn_jupyter.errors import ConfigError, NotFound, ServerError
 
 CHUNK_TIMEOUT_S = 600.0
@@ -37,17 +37,40 @@ class DataCalls(Calls):
 
     def dataset(self, dataset_id: str) -> Dataset:
         """Read one dataset by its id."""
-        what = "GET dataset/query"
-        found = self.http.get("dataset/query", {"id": dataset_id})
-        return Dataset.from_json(resource(only_object(found, what, f"dataset {dataset_id}"), what))
+        return Dataset.from_json(self._one("dataset", {"id": dataset_id}, dataset_id))
 
     def datasets(self) -> list[Dataset]:
         """List the datasets that the user can see."""
-        what = "GET dataset/list"
-        return [
-            Dataset.from_json(resource(item, what))
-            for item in objects(self.http.get("dataset/list"), what)
-        ]
+        return [Dataset.from_json(item) for item in self._listed("dataset")]
+
+    def model(self, model_id: str) -> Model:
+        """Read one model by its id."""
+        return Model.from_json(self._one("model", {"id": model_id}, model_id))
+
+    def models(self) -> list[Model]:
+        """List the models that the user can see."""
+        return [Model.from_json(item) for item in self._listed("model")]
+
+    def file(self, file_id: str) -> File:
+        """Read one file by its id, such as a task's results."""
+        return File.from_json(self._one("file", {"id": file_id}, file_id))
+
+    def dataset_named(self, fullname: str) -> Dataset:
+        """Read one dataset by ``<username>/<name>``; only servers from 0.17 on know that."""
+        return Dataset.from_json(self._one("dataset", {"fullname": fullname}, fullname))
+
+    def model_named(self, fullname: str) -> Model:
+        """Read one model by ``<username>/<name>``; only servers from 0.17 on know that."""
+        return Model.from_json(self._one("model", {"fullname": fullname}, fullname))
+
+    def _one(self, kind: str, params: Form, which: str) -> dict[str, Any]:
+        what = f"GET {kind}/query"
+        found = self.http.get(f"{kind}/query", params)
+        return resource(only_object(found, what, f"{kind} {which}"), what)
+
+    def _listed(self, kind: str) -> list[dict[str, Any]]:
+        what = f"GET {kind}/list"
+        return [resource(item, what) for item in objects(self.http.get(f"{kind}/list"), what)]
 
     def add_dataset(
         self, name: str, *, description: str, filename: str, key: str, doubtful: bool = False
@@ -63,6 +86,26 @@ class DataCalls(Calls):
         return self.create(
             "dataset/add", fields, key=key, found_in="dataset/list", doubtful=doubtful
         )
+
+    def add_model(
+        self,
+        name: str,
+        *,
+        algorithm_id: str,
+        description: str,
+        filename: str,
+        key: str,
+        doubtful: bool = False,
+    ) -> str:
+        """Register a model of an algorithm, without bytes yet; as `add_dataset`."""
+        fields = {
+            "name": name,
+            "description": description,
+            "public": 0,
+            "filename": filename,
+            "algorithm_id": algorithm_id,
+        }
+        return self.create("model/add", fields, key=key, found_in="model/list", doubtful=doubtful)
 
     def upload_chunk(self, file_id: str, index: int, data: bytes) -> None:
         """Send one numbered chunk of a resource; sending it twice is sending it once.

@@ -1,4 +1,4 @@
-"""Projects, the user, and the engine's counters (HTTP API, sections 3 and 5)."""
+"""Projects, quota groups, the user, and the engine's counters (HTTP API, sections 3 and 5)."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from anylearn_jupyter.client.decoding import (
     resource,
     text,
 )
-from anylearn_jupyter.entities import Project
+from anylearn_jupyter.entities import Project, QuotaGroup
 from anylearn_jupyter.errors import NotFound, ServerError
 
 
@@ -96,6 +96,28 @@ class ProjectCalls(Calls):
         return self.create(
             "project/add", fields, key=key, found_in="project/list", doubtful=doubtful
         )
+
+    def quota_groups(self) -> list[QuotaGroup]:
+        """List the groups of resources that the user may draw from."""
+        what = "GET quota_group/list"
+        return [
+            QuotaGroup.from_json(resource(item, what))
+            for item in objects(self.http.get("quota_group/list"), what)
+        ]
+
+    def find_quota_group(self, name: str) -> QuotaGroup | None:
+        """Find a group by its name; None where there is none.
+
+        Notes
+        -----
+        Source: HTTP API, section 4: an unknown name gives an empty list, or 404.
+        """
+        what = "GET quota_group/query"
+        try:
+            found = objects(self.http.get("quota_group/query", {"name": name}), what)
+        except NotFound:
+            return None
+        return QuotaGroup.from_json(resource(found[0], what)) if found else None
 
     def counters(self) -> dict[str, int]:
         """Read the engine's sums since its store was made; only with the feature ``counters``."""
