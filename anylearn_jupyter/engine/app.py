@@ -124,8 +124,6 @@ class Door(RequestHandler):
 
     async def prepare(self) -> None:
         """Let the request in, or note why not."""
-        self._engine.activity.begin()
-        self._counted = True
         connection = self._connection()
         connection.stream.set_nodelay(True)
         connection.set_max_body_size(SMALL_BYTES)
@@ -153,6 +151,8 @@ class Door(RequestHandler):
         connection.set_max_body_size(route.max_bytes)
         self._check_content_type(route)
         self._route = route
+        if route.is_need:
+            self._count()
 
     def _no_route(self) -> ApiError:
         if self.request.path in self._paths:
@@ -180,6 +180,7 @@ class Door(RequestHandler):
             raise ApiError(413, "too_large", f"A push brings at most {limit} bytes.")
         connection.set_max_body_size(limit)
         connection.set_body_timeout(_GIT_BODY_S)
+        self._count()
         root = engine.repositories.root
         self._git = await GitBackend.start(asked, user, root, headers, method)
         self._git_is_push = asked.is_push
@@ -312,6 +313,11 @@ class Door(RequestHandler):
         for callback in self._on_close:
             callback()
         self._through()
+
+    def _count(self) -> None:
+        """Note that somebody needs the engine, who has shown that they may."""
+        self._counted = True
+        self._engine.activity.begin()
 
     def _through(self) -> None:
         if self._counted:

@@ -40,7 +40,24 @@ LARGE_BYTES = 1 << 21
 
 @dataclass(frozen=True)
 class Route:
-    """One verb at one path."""
+    """One verb at one path.
+
+    Attributes
+    ----------
+    method, path : str
+        What is asked for, letter for letter.
+    handle : Handler
+        What answers.
+    credential : Credential
+        What the caller has to show.
+    max_bytes : int
+        Largest body.
+    multipart : bool
+        Whether the body is multipart, and no form.
+    is_need : bool
+        Whether a request shows that somebody needs the engine, so that it does not end when idle.
+        To look how it is, is none.
+    """
 
     method: str
     path: str
@@ -48,6 +65,7 @@ class Route:
     credential: Credential = Credential.USER
     max_bytes: int = SMALL_BYTES
     multipart: bool = False
+    is_need: bool = True
 
 
 def _resource_routes(kind: str) -> tuple[Route, ...]:
@@ -64,8 +82,8 @@ ROUTES: tuple[Route, ...] = (
     # The engine itself (docs/protocol.md).
     Route("GET", "/api/capabilities", about.capabilities),
     Route("GET", "/api/engine/proof", about.proof, Credential.NONE),
-    Route("GET", "/api/engine/counters", about.counters),
-    Route("GET", "/api/engine/status", about.status),
+    Route("GET", "/api/engine/counters", about.counters, is_need=False),
+    Route("GET", "/api/engine/status", about.status, is_need=False),
     Route("POST", "/api/engine/stop", about.stop),
     # Users (HTTP API, section 3).
     Route("POST", "/api/user/login", accounts.login, Credential.NONE),
