@@ -211,7 +211,7 @@ def values_left_behind(request: TrainRequest, captured: Snapshot) -> list[str]:
 
 
 def read_data(path: Path, progress: Progress) -> Fingerprint:
-    """Read a dataset's content, each byte at most once, and what is known from before not at all."""
+    """Read a dataset's content, each byte at most once, and nothing that is known already."""
     progress.step("Reading the data", str(path))
     label = f"reading {path.name}"
     return fingerprint(

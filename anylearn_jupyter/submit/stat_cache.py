@@ -182,10 +182,12 @@ class StatCache:
         """Go on without a cache when it fails, and throw a damaged one away."""
         try:
             yield
-        except (sqlite3.Error, OSError, ConfigError) as error:
+        except (OSError, ConfigError) as error:
+            _log.debug("The cache %s cannot be used: %s", self._path, error)
+        except (sqlite3.Error, UnicodeDecodeError) as error:
+            # A damaged schema is quoted in SQLite's own words, which need not be text.
             _log.debug("The cache %s is of no use: %s", self._path, error)
-            code = getattr(error, "sqlite_errorcode", 0) & 0xFF
-            if isinstance(error, sqlite3.Error) and code not in _NOT_ITS_FAULT:
+            if getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NOT_ITS_FAULT:
                 self._discard()
 
     def _open(self) -> sqlite3.Connection:
