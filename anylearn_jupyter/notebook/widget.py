@@ -1,0 +1,294 @@
+"""The live card: a widget whose page side is ``static/task.js``.
+
+What is small and has to survive a reload of the page are traits: they are the widget's state. The
+log, the points of the curves and the progress are messages:
+
+- to the page, ``news``: a number that counts up (`seq`), the newest lines with the number of the
+  first, and points with their place. What the page finds missing it asks for: lines by number,
+  everything else with ``hello``.
+- from the page: ``hello`` (it begins, or has missed something), ``lines`` (it shows a place whose
+  lines it lacks), ``stop``.
+
+The page's messages come in the main thread or in one of the kernel's others; they are only put
+down for the sender thread of the monitor, which is also the only one that sends.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from pathlib import Path
+from typing import Any
+
+import anywidget
+import traitlets
+
+from anylearn_jupyter.client.replies import one_line
+from anylearn_jupyter.entities import TaskDetail, TaskPhase
+from anylearn_jupyter.errors import AnylearnError
+from anylearn_jupyter.notebook.descriptions import (
+    fact_rows,
+    name_of,
+    progress_text,
+    server_text,
+    state_text,
+)
+from anylearn_jupyter.notebook.monitor import monitor
+from anylearn_jupyter.notebook.series import Point
+from anylearn_jupyter.notebook.task_view import LogPart, SeriesPart, TaskView
+from anylearn_jupyter.submit.task import TrainTask
+
+REPLAY_LINES = 2_000
+"""Lines that a page is given when it begins; it asks for others as they are looked at."""
+
+MAX_MESSAGE = 256_000
+"""Characters of lines or points in one message, about."""
+
+_MAX_ASKED = 5_000
+_POINT_CHARACTERS = 24
+_STATIC = Path(__file__).parent / "static"
+_logger = logging.getLogger(__name__)
+
+
+class TaskCard(anywidget.AnyWidget):
+    """The live view of one task in one cell.
+
+    Parameters
+    ----------
+    task : TrainTask
+        What it shows.
+    view : TaskView
+        What is known of it, kept up to date by the monitor.
+
+    Notes
+    -----
+    Source: notebook spec, "The views"; faults F1, F3, F4, F7, F9.
+    """
+
+    _esm = (_STATIC / "task.js").read_text(encoding="utf-8")
+    _css = (_STATIC / "task.css").read_text(encoding="utf-8")
+    task_id = traitlets.Unicode().tag(sync=True)
+    header = traitlets.Dict().tag(sync=True)
+    state = traitlets.Dict().tag(sync=True)
+
+    def __init__(self, task: TrainTask, view: TaskView) -> None:
+        self.feed = CardFeed(self, task, view)
+        super().__init__(task_id=task.id, header=header_of(task, view.detail), state=state_of(view))
+        self.on_msg(self._received)
+
+    def bundle(self) -> dict[str, Any]:
+        """Give the output that shows it, with a line of text for where there are no widgets."""
+        found = self._repr_mimebundle_()
+        data: dict[str, Any] = dict(found[0] if isinstance(found, tuple) else found or {})
+        detail = self.feed.view.detail
+        data["text/plain"] = (
+            f"Task {name_of(detail)} ({detail.id}) on {server_text(self.feed.task.server)}"
+        )
+        return data
+
+    def open(self) -> None:
+        """Open the way to the page."""
+        super().open()
+        self._forget_subshell()
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        super()._send(msg, buffers)
+        self._forget_subshell()
+
+    def _forget_subshell(self) -> None:
+        """Let the page's messages be handled while a cell runs.
+
+        ipykernel 7.4 sends the answers on a comm to the shell that sent on it last, which would be
+        the main one, where a running cell has them wait.
+        """
+        if "_reply_subshell_id" in getattr(self.comm, "__dict__", {}):
+            del self.comm._reply_subshell_id
+
+    def _received(self, widget: object, content: object, buffers: object) -> None:
+        """Put a message of the page down for the sender thread."""
+        if not isinstance(content, dict):
+            return
+        if content.get("k") == "stop":
+            self.feed.stop()
+        elif content.get("k") == "hello":
+            monitor().ask(self.feed.begin_again)
+        elif content.get("k") == "lines":
+            first, end = content.get("first"), content.get("end")
+            if isinstance(first, int) and isinstance(end, int):
+                monitor().ask(lambda: self.feed.send_lines(first, end))
+
+
+class CardFeed:
+    """What one card's page has been given; a `monitor.Display`.
+
+    Parameters
+    ----------
+    card : TaskCard
+        Who sends.
+    task : TrainTask
+        What it shows.
+    view : TaskView
+        What is known of it.
+    """
+
+    def __init__(self, card: TaskCard, task: TrainTask, view: TaskView) -> None:
+        self.task = task
+        self.view = view
+        self._card = card
+        self._seq = 0
+        self._version = -1
+        self._state_version = view.state_version
+        self._lines = 0
+        self._marks: dict[str, tuple[int, int, int]] = {}
+
+    # Display; the sender thread.
+
+    def refresh(self, room: int) -> float | None:
+        """Send what is new since the last time."""
+        if self.view.version == self._version:
+            return None
+        self._version = self.view.version
+        if self.view.state_version != self._state_version:
+            self._state_version = self.view.state_version
+            self._card.header = header_of(self.task, self.view.detail)
+            self._card.state = state_of(self.view)
+        part = self.view.new_lines(self._lines, REPLAY_LINES, room)
+        self._lines = part.total
+        self._send_news(part, self._new_points())
+        return None
+
+    def retire(self) -> None:
+        """Say that another card of this task is up to date instead."""
+        self._card.send({"k": "retired"})
+
+    def begin_again(self) -> None:
+        """Send what a page needs that has nothing: the newest lines, all curves, the state."""
+        self._marks = {}
+        self._version = self.view.version
+        self._card.state = state_of(self.view)
+        part = self.view.new_lines(0, REPLAY_LINES, MAX_MESSAGE)
+        self._lines = part.total
+        self._send_news(part, self._new_points(), begin=True)
+        monitor().show(self.task, self)
+
+    def send_lines(self, first: int, end: int) -> None:
+        """Send the lines that a page asks for by number, as far as they are held."""
+        end = min(end, first + _MAX_ASKED)
+        part = self.view.lines_between(first, end, MAX_MESSAGE)
+        self._card.send({"k": "lines", "log": _log_json(part), "first": first, "end": end})
+
+    def _new_points(self) -> list[SeriesPart]:
+        parts = self.view.new_points(self._marks)
+        self._marks.update({part.name: part.mark for part in parts})
+        return parts
+
+    def _send_news(self, log: LogPart, points: list[SeriesPart], *, begin: bool = False) -> None:
+        """Send lines and points; more points than one message should hold go into several."""
+        progress, left_s = self.view.progress()
+        batches = _batches(points)
+        for number, batch in enumerate(batches):
+            self._seq += 1
+            self._card.send(
+                {
+                    "k": "news",
+                    "seq": self._seq,
+                    "begin": begin and number == 0,
+                    "now_ms": time.time_ns() // 1_000_000,
+                    "log": _log_json(log) if number == 0 else None,
+                    "points": [_series_json(part) for part in batch],
+                    "progress": None
+                    if progress is None
+                    else {
+                        "share": min(progress.done / progress.total, 1),
+                        "text": progress_text(progress, left_s),
+                    },
+                }
+            )
+
+    # Stopping; whoever calls.
+
+    def stop(self) -> None:
+        """Stop the task, in a thread of its own, as the server may take its time."""
+        monitor().ask(lambda: self._card.send({"k": "stopping"}))
+        threading.Thread(target=self._stop, name="anylearn-stop", daemon=True).start()
+
+    def _stop(self) -> None:
+        """Stop the task; the top of a thread."""
+        try:
+            self.task.stop()
+            self.view.learned(self.task.detail)
+            monitor().ask(lambda: None)
+        except AnylearnError as error:
+            self._say(f"It could not be stopped: {one_line(str(error))}")
+        except Exception as error:
+            _logger.exception("%s could not be stopped", self.task.id)
+            self._say(f"It could not be stopped: {type(error).__name__}")
+
+    def _say(self, text: str) -> None:
+        monitor().ask(lambda: self._card.send({"k": "notice", "text": text}))
+
+
+def header_of(task: TrainTask, detail: TaskDetail) -> dict[str, Any]:
+    """Give what a card says of a task whatever its state."""
+    return {
+        "name": name_of(detail),
+        "server": server_text(task.server),
+        "rows": [list(row) for row in fact_rows(task.facts, detail)],
+    }
+
+
+def state_of(view: TaskView) -> dict[str, Any]:
+    """Give what a card says of a task's state; the page counts the seconds itself."""
+    snapshot = view.snapshot(lines=0)
+    detail = snapshot.detail
+    stoppable = not detail.finished and not snapshot.gone
+    return {
+        "phase": "gone" if snapshot.gone else detail.phase,
+        "text": state_text(snapshot),
+        "finished": detail.finished or snapshot.gone,
+        "stoppable": stoppable and detail.phase != TaskPhase.STOPPING,
+        "created_ms": detail.created_ms,
+        "started_ms": detail.started_ms,
+        "finished_ms": detail.finished_ms,
+        "trouble": snapshot.trouble,
+        "cause": list(snapshot.cause),
+    }
+
+
+def _batches(points: list[SeriesPart]) -> list[list[SeriesPart]]:
+    """Divide series so that no message is long; at least one batch, which may be empty."""
+    batches: list[list[SeriesPart]] = [[]]
+    room = MAX_MESSAGE
+    for part in points:
+        size = (len(part.points) + 2) * _POINT_CHARACTERS
+        if size > room and batches[-1]:
+            batches.append([])
+            room = MAX_MESSAGE
+        batches[-1].append(part)
+        room -= size
+    return batches
+
+
+def _log_json(part: LogPart) -> dict[str, Any]:
+    return {
+        "first": part.first,
+        "count": len(part.lines),
+        "text": "\n".join(part.lines),
+        "held": part.held,
+        "total": part.total,
+        "open": part.open_line,
+    }
+
+
+def _series_json(part: SeriesPart) -> dict[str, Any]:
+    return {
+        "name": part.name,
+        "start": part.start,
+        "points": [_point_json(point) for point in part.points],
+        "last": _point_json(part.last) if part.last is not None else None,
+    }
+
+
+def _point_json(point: Point) -> list[float]:
+    return [int(number) if number == int(number) else number for number in point]
