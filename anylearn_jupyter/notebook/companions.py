@@ -1,0 +1,253 @@
+"""The line magics about tasks that were submitted: list, resume, read, stop, fetch."""
+
+from __future__ import annotations
+
+import re
+from collections import deque
+from collections.abc import Iterable, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from anylearn_jupyter.client.follow import START
+from anylearn_jupyter.errors import NotFound, OptionError
+from anylearn_jupyter.notebook.card import show_static, show_task
+from anylearn_jupyter.notebook.expressions import Names
+from anylearn_jupyter.notebook.headless import is_headless
+from anylearn_jupyter.notebook.printing import say, show_table
+from anylearn_jupyter.notebook.terminal import TerminalText, size_text
+from anylearn_jupyter.submit.outcome import outcome_text
+from anylearn_jupyter.submit.task import TrainTask
+from anylearn_jupyter.submit.tasks import find_task, recent_tasks, unfinished_tasks
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+LISTED_TASKS = 20
+"""Tasks that the table shows without ``--all``."""
+
+
+def tasks_named(templates: Iterable[str], names: Names) -> list[TrainTask]:
+    """Find the tasks that somebody means, in order.
+
+    Parameters
+    ----------
+    templates : iterable of str
+        Each an id or its unique beginning, a name, ``last``, or a variable or ``{expression}`` that
+        holds a task or a list of tasks.
+    names : Names
+        The user's variables.
+
+    Raises
+    ------
+    OptionError, NotFound
+        One fits several tasks, or none.
+    """
+    found: list[TrainTask] = []
+    for template in templates:
+        value = names.value(template)
+        if isinstance(value, str) and value.isidentifier() and names.has(value):
+            held = _tasks_in(names.variable(value))
+            if held is not None:
+                found += held
+                continue
+        held = _tasks_in(value)
+        found += [find_task(str(value))] if held is None else held
+    return found
+
+
+def one_task(template: str, names: Names) -> TrainTask:
+    """Find the one task that somebody means.
+
+    Raises
+    ------
+    OptionError, NotFound
+        It is several, or none.
+    """
+    found = tasks_named([template], names)
+    if len(found) != 1:
+        raise OptionError(f"{template} holds {len(found)} tasks; name one of them.")
+    return found[0]
+
+
+def _tasks_in(value: object) -> list[TrainTask] | None:
+    """Give the tasks that a value holds; None where it is neither a task nor a list of them."""
+    if isinstance(value, TrainTask):
+        return [value]
+    if isinstance(value, list | tuple) and all(isinstance(one, TrainTask) for one in value):
+        return list(value)
+    return None
+
+
+# %anylearn_resume
+
+
+def resume(
+    shell: InteractiveShell, ids: Sequence[str], *, everything: bool, variable: str | None
+) -> None:
+    """Show tasks again: the named ones, or the unfinished ones of this directory, or all."""
+    headless = is_headless(shell)
+    names = Names(shell.user_ns)
+    here = str(Path.cwd())
+    if ids:
+        tasks = tasks_named(ids, names)
+    else:
+        unfinished = [task for task in unfinished_tasks() if not task.detail.finished]
+        tasks = [task for task in unfinished if everything or task.record.working_dir == here]
+        others = len(unfinished) - len(tasks)
+        if not tasks:
+            where = "" if everything else " of this directory"
+            say(f"There is no unfinished task{where}.")
+        if others:
+            plural = "s are" if others > 1 else " is"
+            say(
+                f"{others} unfinished task{plural} from other directories; "
+                "`%anylearn_resume --all` shows them too."
+            )
+    if variable is not None:
+        shell.user_ns[variable] = tasks
+    for task in tasks:
+        if headless:
+            show_static(task)
+        else:
+            show_task(task)
+
+
+# %anylearn_tasks
+
+
+def list_tasks(shell: InteractiveShell, *, everything: bool) -> None:
+    """Show the newest tasks of this machine's ledger in a table, the unfinished ones refreshed."""
+    asked = {task.id: task for task in unfinished_tasks()}
+    listed = recent_tasks(None if everything else LISTED_TASKS)
+    if not listed:
+        say("No task was submitted from this machine yet; `%%anylearn_train train.py` makes one.")
+        return
+    tasks = [asked.get(task.id, task) for task in listed]
+    heads = ("name", "state", "submitted", "server", "directory", "id")
+    show_table(shell, heads, [_row(task) for task in tasks])
+    troubles = dict.fromkeys(task.trouble for task in tasks if task.trouble)
+    for trouble in troubles:
+        say(f"Some states are as last seen: {trouble}")
+
+
+def _row(task: TrainTask) -> list[str]:
+    record = task.record
+    submitted = ""
+    if record.submitted_ms:
+        moment = datetime.fromtimestamp(record.submitted_ms / 1000).astimezone()
+        submitted = f"{moment:%Y-%m-%d %H:%M}"
+    return [
+        task.name,
+        outcome_text(task.detail),
+        submitted,
+        task.server,
+        _short(record.working_dir),
+        task.id,
+    ]
+
+
+def _short(directory: str) -> str:
+    """Write a directory relative to the one of the user, if it is in there."""
+    path = Path(directory)
+    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else directory
+
+
+# %anylearn_logs
+
+
+def print_log(
+    shell: InteractiveShell, task_id: str, *, tail: str | None, pattern: str | None, follow: bool
+) -> None:
+    """Print a task's log as a terminal would show it; metric reports are left out."""
+    names = Names(shell.user_ns)
+    task = one_task(task_id, names)
+    chosen = _Lines(pattern if pattern is None else names.text(pattern), _count(tail))
+    text = TerminalText()
+    if not follow:
+        chosen.take(text.feed(task.get_full_log()))
+        chosen.take(text.close())
+        chosen.flush()
+        return
+    detail = task.get_detail()
+    if not detail.finished:
+        say(f"Task {task.name} ({task.id}); an interrupt stops the watching, not the task.")
+    seen = 0
+    whole = len(task.get_full_log())
+    for event in task.follow(START):
+        if event.kind == "gone":
+            raise NotFound(f"The task {task.id} is not on {task.server} any more.")
+        if event.detail is not None:
+            task.saw(event.detail)
+        if event.kind == "log":
+            seen += len(event.text)
+            chosen.take(text.feed(event.text))
+            if seen >= whole:  # the end of what was there at first: what comes now is all new
+                chosen.flush()
+    chosen.take(text.close())
+    chosen.flush()
+
+
+class _Lines:
+    """Prints the lines that are wanted: those that fit, and of what was there the last few."""
+
+    def __init__(self, pattern: str | None, tail: int | None) -> None:
+        try:
+            self._pattern = re.compile(pattern) if pattern is not None else None
+        except re.error as error:
+            raise OptionError(f"--grep {pattern} is no regular expression: {error}.") from error
+        self._held: deque[str] = deque(maxlen=tail)
+
+    def take(self, lines: Iterable[str]) -> None:
+        """Keep the lines that fit."""
+        for line in lines:
+            if self._pattern is None or self._pattern.search(line):
+                self._held.append(line)
+
+    def flush(self) -> None:
+        """Print what is kept; from now on every line counts."""
+        if self._held:
+            say("\n".join(self._held))
+        self._held = deque()
+
+
+def _count(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isascii() or not text.isdigit():
+        raise OptionError(f"--tail {text} is no number of lines.")
+    return int(text)
+
+
+# %anylearn_stop
+
+
+def stop(shell: InteractiveShell, ids: Sequence[str]) -> None:
+    """Stop tasks; their records, logs and results stay."""
+    for task in tasks_named(ids, Names(shell.user_ns)):
+        if task.finished():
+            say(f"{task.name} ({task.id}) had ended already: {outcome_text(task.detail)}.")
+            continue
+        task.stop()
+        said = outcome_text(task.detail) if task.detail.finished else "is being stopped"
+        say(f"{task.name} ({task.id}): {said}.")
+
+
+# %anylearn_results
+
+
+def results(
+    shell: InteractiveShell, task_id: str, pattern: str | None, *, to: str | None, wait: bool
+) -> Path:
+    """Fetch what a task wrote, and say where it is."""
+    names = Names(shell.user_ns)
+    task = one_task(task_id, names)
+    if wait and not task.finished():
+        say(f"Waiting for {task.name}; interrupting this cell stops the waiting, not the task.")
+    target = names.text(to) if to is not None else None
+    glob = names.text(pattern) if pattern is not None else None
+    folder = task.results(glob, target, wait=wait)
+    files = [path for path in folder.rglob("*") if path.is_file()]
+    size = size_text(sum(path.stat().st_size for path in files))
+    say(f"{len(files)} file{'' if len(files) == 1 else 's'}, {size}, in {folder}")
+    return folder

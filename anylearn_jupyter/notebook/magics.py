@@ -1,0 +1,207 @@
+"""The magics: from a line or a cell to its options, one call, and what is shown.
+
+This module is light: what needs more than the standard library and IPython is imported when a
+magic is first used.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from IPython.core.magic import Magics, line_cell_magic, line_magic, magics_class, no_var_expand
+from IPython.core.magic_arguments import argument
+from traitlets import TraitError, Unicode, validate
+
+from anylearn_jupyter.errors import ConfigError, OptionError
+from anylearn_jupyter.notebook.arguments import parse_line
+from anylearn_jupyter.notebook.options import TRAIN_ARGUMENTS, declared, parser_of
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+    from anylearn_jupyter.submit.task import TrainTask
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_ID_HELP = "an id or its unique beginning, a name, last, or a variable that holds a task"
+
+
+def _line(function: F) -> F:
+    """Register a method as ``%name``; IPython's decorator hides its type."""
+    line_magic(function)
+    return function
+
+
+def _line_or_cell(function: F) -> F:
+    """Register a method as both ``%name`` and ``%%name``."""
+    line_cell_magic(function)
+    return function
+
+
+@magics_class
+class AnylearnMagics(Magics):
+    """Train models from this notebook, and come back to them."""
+
+    server = Unicode(
+        "",
+        help="The server that cells go to: an address with https://, or local for the engine on "
+        "this machine. Empty: ANYLEARN_HOST, the saved default, local.",
+    ).tag(config=True)
+
+    @validate("server")
+    def _check_server(self, proposal: dict[str, Any]) -> str:
+        from anylearn_jupyter.config import normal_host
+
+        server = str(proposal["value"]).strip()
+        try:
+            return normal_host(server) if server else ""
+        except ConfigError as error:
+            raise TraitError(str(error)) from error
+
+    @property
+    def _running(self) -> InteractiveShell:
+        if self.shell is None:
+            raise OptionError("These magics belong to no IPython shell; load the extension in one.")
+        return self.shell
+
+    @no_var_expand
+    @declared(*TRAIN_ARGUMENTS)
+    @_line_or_cell
+    def anylearn_train(self, line: str, cell: str | None = None) -> TrainTask | None:
+        """Train a script: each line below is one of its hyperparameters.
+
+        ::
+
+            %%anylearn_train train.py -d data=./images -o task
+            epochs = 15
+            lr = 1e-3
+
+        runs `python train.py --data <where the images are> --epochs 15 --lr 1e-3` on the server, or
+        on this machine where none is named. The directory travels as it is and is not changed.
+        With one % it returns the task; `-o VAR` keeps it in a variable.
+        """
+        given = parse_line(parser_of(self.anylearn_train), line, body=True)
+        from anylearn_jupyter.notebook.running import train
+
+        task = train(self._running, given, cell or "", configured_server=self.server)
+        return task if cell is None else None
+
+    @no_var_expand
+    @declared(
+        argument("ids", nargs="*", metavar="ID", help=f"which tasks, finished or not: {_ID_HELP}"),
+        argument(
+            "--all", action="store_true", help="every unfinished task, not only this directory's"
+        ),
+        argument("-o", "--out", metavar="VAR", help="keep the tasks in this variable, as a list"),
+    )
+    @_line
+    def anylearn_resume(self, line: str) -> None:
+        """Show tasks again, live: by default every unfinished one of this directory."""
+        given = parse_line(parser_of(self.anylearn_resume), line)
+        from anylearn_jupyter.notebook.companions import resume
+        from anylearn_jupyter.notebook.training import check_variable
+
+        variable = check_variable(given.out)
+        resume(self._running, given.ids, everything=given.all, variable=variable)
+
+    @no_var_expand
+    @declared(
+        argument("--all", action="store_true", help="all of them; default: the newest 20"),
+    )
+    @_line
+    def anylearn_tasks(self, line: str) -> None:
+        """List the tasks that were submitted from this machine, newest first."""
+        given = parse_line(parser_of(self.anylearn_tasks), line)
+        from anylearn_jupyter.notebook.companions import list_tasks
+
+        list_tasks(self._running, everything=given.all)
+
+    @no_var_expand
+    @declared(
+        argument("id", metavar="ID", help=_ID_HELP),
+        argument("--tail", metavar="N", help="only the last N lines"),
+        argument("--grep", metavar="RE", help="only lines that this regular expression fits"),
+        argument("--follow", action="store_true", help="go on until the task ends"),
+    )
+    @_line
+    def anylearn_logs(self, line: str) -> None:
+        """Print a task's log."""
+        given = parse_line(parser_of(self.anylearn_logs), line)
+        from anylearn_jupyter.notebook.companions import print_log
+
+        print_log(self._running, given.id, tail=given.tail, pattern=given.grep, follow=given.follow)
+
+    @no_var_expand
+    @declared(
+        argument("ids", nargs="+", metavar="ID", help=_ID_HELP),
+    )
+    @_line
+    def anylearn_stop(self, line: str) -> None:
+        """Stop tasks; what they wrote so far stays."""
+        given = parse_line(parser_of(self.anylearn_stop), line)
+        from anylearn_jupyter.notebook.companions import stop
+
+        stop(self._running, given.ids)
+
+    @no_var_expand
+    @declared(
+        argument("id", metavar="ID", help=_ID_HELP),
+        argument(
+            "pattern", nargs="?", metavar="GLOB", help="which files, such as *.pt; default: all"
+        ),
+        argument(
+            "--to",
+            metavar="DIR",
+            help="where they go; default: our own directory, by the task's id",
+        ),
+        argument(
+            "--no-wait",
+            action="store_true",
+            help="fetch what is there now; default: wait for the end",
+        ),
+    )
+    @_line
+    def anylearn_results(self, line: str) -> Path:
+        """Fetch what a task wrote, once it has succeeded; returns the folder."""
+        given = parse_line(parser_of(self.anylearn_results), line)
+        from anylearn_jupyter.notebook.companions import results
+
+        return results(self._running, given.id, given.pattern, to=given.to, wait=not given.no_wait)
+
+    @no_var_expand
+    @declared(
+        argument("host", nargs="?", metavar="HOST", help="an address with https://"),
+        argument(
+            "--status", action="store_true", help="only say which server cells go to, as whom"
+        ),
+    )
+    @_line
+    def anylearn_login(self, line: str) -> None:
+        """Log in to a server: asks for the name and the password, which is never kept."""
+        given = parse_line(parser_of(self.anylearn_login), line)
+        from anylearn_jupyter.notebook import login
+
+        if given.status:
+            login.show_status(given.host, configured_server=self.server)
+        else:
+            login.log_in(self._running, given.host, configured_server=self.server)
+
+    @no_var_expand
+    @declared(
+        argument("host", nargs="?", metavar="HOST", help="an address; default: the one in use"),
+        argument(
+            "--status", action="store_true", help="only say which server cells go to, as whom"
+        ),
+    )
+    @_line
+    def anylearn_logout(self, line: str) -> None:
+        """Forget the session with a server, and that it is the default."""
+        given = parse_line(parser_of(self.anylearn_logout), line)
+        from anylearn_jupyter.notebook import login
+
+        if given.status:
+            login.show_status(given.host, configured_server=self.server)
+        else:
+            login.log_out(given.host, configured_server=self.server)

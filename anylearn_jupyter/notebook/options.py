@@ -1,0 +1,166 @@
+"""The options of ``%%anylearn_train``: declared once, shown by ``?``, completed by Tab.
+
+The published options of `quick_train` have their own names with dashes; beside them are the short
+ones that people reach for. `training` makes the request of what was given.
+"""
+
+from __future__ import annotations
+
+import argparse
+from collections.abc import Callable
+from typing import TypeVar
+
+from IPython.core.magic_arguments import (
+    ArgDecorator,
+    argument,
+    argument_group,
+    magic_arguments,
+)
+
+F = TypeVar("F", bound=Callable[..., object])
+
+_PARSER = "parser"
+
+TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
+    argument(
+        "entry",
+        nargs="*",
+        metavar="ENTRY",
+        help="the script to train, such as train.py, which runs as `python train.py`",
+    ),
+    argument("-m", "--module", metavar="MODULE", help="train a module, as `python -m MODULE`"),
+    argument("--entrypoint", metavar="COMMAND", help="the whole shell command, instead of ENTRY"),
+    argument_group("what is watched"),
+    argument(
+        "-n", "--name", "--task-name", dest="name", help="the task's name; default: a random one"
+    ),
+    argument("-o", "--out", metavar="VAR", help="keep the task in this variable"),
+    argument("-b", "--block", action="store_true", help="wait for the end, and raise if it failed"),
+    argument(
+        "-a",
+        "--noblock",
+        action="store_true",
+        help="return at once, also headless; default: in a notebook yes, headless no",
+    ),
+    argument(
+        "--plan",
+        "--dry-run",
+        dest="plan",
+        action="store_true",
+        help="show what would be sent, and send nothing",
+    ),
+    argument_group("hyperparameters, beside the cell's body"),
+    argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a hyperparameter, as a line of the body; overrides it",
+    ),
+    argument(
+        "--params",
+        metavar="VAR_OR_FILE",
+        help="a dict variable, or a JSON or TOML file, of hyperparameters; the body overrides it",
+    ),
+    argument(
+        "--hyperparams",
+        metavar="{DICT}",
+        help="as in quick_train, where texts are shell text; --params overrides it",
+    ),
+    argument("--hyperparams-prefix", metavar="TEXT", help="before each name; default: two dashes"),
+    argument(
+        "--hyperparams-delimeter", metavar="TEXT", help="between name and value; default: a space"
+    ),
+    argument_group("data"),
+    argument(
+        "-d",
+        "--data",
+        action="append",
+        default=[],
+        metavar="NAME=PATH_OR_ID",
+        help="send a folder (once), or name a dataset by its id; the script gets its path as NAME",
+    ),
+    argument("--dataset-dir", metavar="DIR", help="a folder, given to the script as its dataset"),
+    argument(
+        "--dataset-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a dataset on the server, given to the script as its dataset",
+    ),
+    argument(
+        "--dataset-hyperparam-name",
+        metavar="NAME",
+        help="the hyperparameter for --dataset-dir and --dataset-id; default: dataset",
+    ),
+    argument_group("code"),
+    argument("--algorithm-dir", metavar="DIR", help="the code directory; default: the notebook's"),
+    argument("--include", action="append", default=[], metavar="GLOB", help="send these files too"),
+    argument(
+        "--exclude", action="append", default=[], metavar="GLOB", help="leave these files out"
+    ),
+    argument(
+        "--require-clean",
+        action="store_true",
+        help="refuse changes that are not committed; default: they are sent as they are",
+    ),
+    argument(
+        "--algorithm-force-update",
+        action="store_true",
+        help="send changes that are not committed: the default here, for quick_train's sake",
+    ),
+    argument(
+        "--algorithm-name", metavar="NAME", help="its name on the server; default: from the path"
+    ),
+    argument("--algorithm-id", metavar="ID", help="train code that is on the server"),
+    argument(
+        "--algorithm-git-ref", metavar="REF", help="its commit, branch or tag; default: the newest"
+    ),
+    argument_group("where and how it runs"),
+    argument(
+        "--server",
+        metavar="HOST",
+        help="an address, or local for this machine; default: see the login page",
+    ),
+    argument("-p", "--project", metavar="NAME_OR_ID", help="the project; a new name makes one"),
+    argument("--project-name", metavar="NAME", help="the project by name"),
+    argument("--project-id", metavar="ID", help="the project by id"),
+    argument(
+        "--env",
+        "--envs",
+        dest="env",
+        action="append",
+        default=[],
+        metavar="NAME=VALUE",
+        help="a variable for the task, or {dict} for several",
+    ),
+    argument("--mirror-name", metavar="NAME", help="the environment; default: QUICKSTART"),
+    argument(
+        "--output", metavar="DIR", help="where the script writes its results; default: output"
+    ),
+    argument("--task-description", metavar="TEXT", help="a text for the task's record"),
+    argument(
+        "--resource-polling",
+        metavar="SECONDS",
+        help="longest pause between two questions about what is being processed; default: 5",
+    ),
+)
+"""In the order in which the help shows them."""
+
+
+def declared(*arguments: ArgDecorator) -> Callable[[F], F]:
+    """Declare the options of a magic, in the order of its help; its parser hangs on it."""
+
+    def decorate(function: F) -> F:
+        for one in reversed(arguments):
+            one(function)
+        magic_arguments()(function)
+        return function
+
+    return decorate
+
+
+def parser_of(magic: Callable[..., object]) -> argparse.ArgumentParser:
+    """Give the parser that `declared` hung on a magic."""
+    parser: argparse.ArgumentParser = getattr(magic, _PARSER)
+    return parser

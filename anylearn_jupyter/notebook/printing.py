@@ -1,0 +1,76 @@
+"""What a magic says: plain lines, and outputs that are text and HTML at once."""
+
+from __future__ import annotations
+
+import html
+import sys
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+# Away from typesetters of LaTeX, which would look for formulas in words that are not ours.
+_NO_MATH = "mathjax_ignore tex2jax_ignore"
+
+
+def say(text: str) -> None:
+    """Write a line to the cell's output, at once."""
+    sys.stdout.write(f"{text}\n")
+    sys.stdout.flush()
+
+
+def show_table(
+    shell: InteractiveShell, heads: Sequence[str], rows: Iterable[Sequence[str]]
+) -> None:
+    """Show a table as text with columns and as HTML; every cell is escaped."""
+    listed = [list(row) for row in rows]
+    widths = [
+        max(len(row[column]) for row in [list(heads), *listed]) for column in range(len(heads))
+    ]
+    lines = [
+        "  ".join(word.ljust(width) for word, width in zip(row, widths, strict=True)).rstrip()
+        for row in [list(heads), *listed]
+    ]
+    head = "".join(f'<th style="text-align:left">{html.escape(word)}</th>' for word in heads)
+    body = "".join(
+        "<tr>"
+        + "".join(f'<td style="text-align:left">{html.escape(word)}</td>' for word in row)
+        + "</tr>"
+        for row in listed
+    )
+    markup = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
+    publish(shell, "\n".join(lines), f'<table class="{_NO_MATH}">{markup}</table>')
+
+
+def show_rows(
+    shell: InteractiveShell, title: str, rows: Iterable[tuple[str, Sequence[str]]]
+) -> None:
+    """Show named things, each with one or several lines, as text and as HTML; all escaped."""
+    lines = [title]
+    body = ""
+    for label, texts in rows:
+        for number, text in enumerate(texts):
+            lines.append(f"  {label if number == 0 else '':<9} {text}")
+        cell = "<br>".join(html.escape(text) for text in texts)
+        body += (
+            f'<tr><th style="text-align:left;vertical-align:top">{html.escape(label)}</th>'
+            f'<td style="text-align:left">{cell}</td></tr>'
+        )
+    markup = f"<p>{html.escape(title)}</p><table>{body}</table>"
+    publish(shell, "\n".join(lines), f'<div class="{_NO_MATH}">{markup}</div>')
+
+
+def publish(
+    shell: InteractiveShell,
+    text: str,
+    markup: str,
+    *,
+    display_id: str | None = None,
+    update: bool = False,
+) -> None:
+    """Put an output into the running cell, or a new version of one that is there."""
+    transient = {"display_id": display_id} if display_id else {}
+    shell.display_pub.publish(
+        {"text/plain": text, "text/html": markup}, transient=transient, update=update
+    )

@@ -1,0 +1,81 @@
+"""``%%anylearn_train``: from the words of a cell to a task that runs and is shown."""
+
+from __future__ import annotations
+
+import argparse
+from typing import TYPE_CHECKING
+
+from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.notebook.card import show_task
+from anylearn_jupyter.notebook.expressions import Names
+from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
+from anylearn_jupyter.notebook.plan_view import show_plan
+from anylearn_jupyter.notebook.printing import say
+from anylearn_jupyter.notebook.submitting import LineProgress, PlainProgress
+from anylearn_jupyter.notebook.training import Training, check_variable, training
+from anylearn_jupyter.submit.pipeline import plan, submit
+from anylearn_jupyter.submit.task import TrainTask
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def train(
+    shell: InteractiveShell, given: argparse.Namespace, body: str, *, configured_server: str = ""
+) -> TrainTask | None:
+    """Carry out a training cell.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        The running cell's.
+    given : argparse.Namespace
+        The options as templates.
+    body : str
+        The lines below.
+    configured_server : str
+        What ``%config`` says; empty for nothing.
+
+    Returns
+    -------
+    TrainTask or None
+        None with ``--plan``.
+
+    Raises
+    ------
+    AnylearnError
+        One sentence; for what was wrong in the cell, nothing has been sent.
+    TaskFailed
+        It was waited for, and failed.
+    """
+    headless = is_headless(shell)
+    variable = check_variable(given.out)
+    if given.block and given.noblock:
+        raise OptionError("-b/--block and -a/--noblock exclude each other; leave one of them out.")
+    wanted = training(given, body, Names(shell.user_ns), configured_server=configured_server)
+    if given.plan:
+        show_plan(shell, plan(wanted.request), wanted.notes)
+        return None
+    task = _submitted(shell, wanted, headless=headless)
+    if variable is not None:
+        shell.user_ns[variable] = task
+    waits = not given.noblock if headless else given.block
+    if headless and waits:
+        watch_to_the_end(task)
+    elif headless:
+        say(f"Task {task.name} ({task.id}) on {task.server} is submitted.")
+    else:
+        if waits:
+            say(waiting_text(task))
+        show_task(task)
+        if waits:
+            task.wait()
+            task.raise_if_failed()
+    return task
+
+
+def _submitted(shell: InteractiveShell, wanted: Training, *, headless: bool) -> TrainTask:
+    with PlainProgress() if headless else LineProgress(shell) as progress:
+        for note in wanted.notes:
+            progress.note(note)
+        return submit(wanted.request, progress).task

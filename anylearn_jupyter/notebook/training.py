@@ -1,0 +1,306 @@
+"""From what stands in a training cell to the `TrainRequest`: one function for each kind of option.
+
+Everything here happens before anything is sent; a mistake is one `OptionError`.
+"""
+
+from __future__ import annotations
+
+import argparse
+import keyword
+import math
+import shlex
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from anylearn_jupyter.client.connection import chosen_server
+from anylearn_jupyter.config import normal_host
+from anylearn_jupyter.entities import is_id
+from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.notebook.discover import discover
+from anylearn_jupyter.notebook.expressions import Names
+from anylearn_jupyter.notebook.given_options import GivenOptions
+from anylearn_jupyter.notebook.grammar import read_body
+from anylearn_jupyter.notebook.script_parser import ScriptParser
+from anylearn_jupyter.notebook.values import SHELL_WORK, values_of
+from anylearn_jupyter.submit.command import entry_command, entry_module, entry_script
+from anylearn_jupyter.submit.published import checked_mount_name, checked_variables
+from anylearn_jupyter.submit.request import DEFAULT_MIRROR, DataInput, TrainRequest
+
+
+@dataclass(frozen=True)
+class Training:
+    """What a cell asks for.
+
+    Attributes
+    ----------
+    request : TrainRequest
+        What to train.
+    notes : tuple of str
+        What the user should know, a sentence each.
+    """
+
+    request: TrainRequest
+    notes: tuple[str, ...] = ()
+
+
+def training(
+    given: argparse.Namespace, body: str, names: Names, *, configured_server: str = ""
+) -> Training:
+    """Make the request of a cell.
+
+    Parameters
+    ----------
+    given : argparse.Namespace
+        The options, their texts as templates (`arguments.parse_line`).
+    body : str
+        The lines below.
+    names : Names
+        The user's variables.
+    configured_server : str
+        What ``%config`` says; empty for nothing.
+
+    Raises
+    ------
+    OptionError, ConfigError
+        Something cannot be used; nothing has been sent.
+
+    Notes
+    -----
+    Source: notebook spec, "``%%anylearn_train``", "Which server".
+    """
+    options = GivenOptions(given, names)
+    algorithm_id = options.text("algorithm_id")
+    directory = _directory(options, algorithm_id)
+    entrypoint = _entrypoint(options, directory)
+    data = _data(options)
+    parser, note = _script_parser(entrypoint, directory, options)
+    hyperparams, raw = values_of(options, read_body(body, names), data, parser, entrypoint or "")
+    values_given = bool(hyperparams or raw)
+    project_id, project_name = _project(options)
+    if options.given.require_clean and options.given.algorithm_force_update:
+        raise OptionError("--require-clean and --algorithm-force-update exclude each other.")
+    request = TrainRequest(
+        entrypoint=entrypoint,
+        algorithm_dir=directory,
+        algorithm_id=algorithm_id,
+        algorithm_git_ref=options.text("algorithm_git_ref"),
+        algorithm_name=options.text("algorithm_name"),
+        require_clean=options.given.require_clean,
+        output=options.text("output"),
+        mirror_name=options.text("mirror_name") or DEFAULT_MIRROR,
+        hyperparams=hyperparams,
+        hyperparams_prefix=options.prefix,
+        hyperparams_delimeter=options.delimiter,
+        raw_arguments=raw,
+        data=data,
+        project_id=project_id,
+        project_name=project_name,
+        task_name=options.text("name"),
+        task_description=options.text("task_description") or "",
+        env=_variables(options),
+        include=options.texts("include"),
+        exclude=options.texts("exclude"),
+        server=_server(options, configured_server),
+        polling_s=_polling(options),
+    )
+    return Training(request, (note,) if note and values_given else ())
+
+
+def check_variable(name: str | None) -> str | None:
+    """Refuse a name that no variable can have.
+
+    Raises
+    ------
+    OptionError
+        It is none.
+    """
+    if name is not None and (not name.isidentifier() or keyword.iskeyword(name)):
+        raise OptionError(f"-o {name}: that is no name for a variable.")
+    return name
+
+
+# The code.
+
+
+def _directory(options: GivenOptions, algorithm_id: str | None) -> Path | None:
+    given = options.text("algorithm_dir")
+    if given is None:
+        return None if algorithm_id is not None else Path.cwd()
+    directory = Path(given).expanduser().absolute()
+    if not directory.is_dir():
+        what = "is no directory" if directory.exists() else "does not exist"
+        raise OptionError(f"--algorithm-dir {given} {what}; name the code directory.")
+    return directory
+
+
+def _entrypoint(options: GivenOptions, directory: Path | None) -> str | None:
+    entry, module = _entry(options), options.text("module")
+    command = options.text("entrypoint")
+    ways = [
+        way
+        for way, used in (
+            (f"ENTRY ({entry})", entry),
+            (f"-m {module}", module),
+            ("--entrypoint", command),
+        )
+        if used
+    ]
+    if len(ways) > 1:
+        raise OptionError(f"{' and '.join(ways)} both say what to run; leave one of them out.")
+    if entry is not None:
+        return entry_command(_relative(entry, directory))
+    if module is not None:
+        return entry_command(f"-m {module}")
+    if command is None and options.given.algorithm_id is None:
+        raise OptionError(
+            "There is nothing to run; name a script, as in `%%anylearn_train train.py`, or the "
+            'whole command with --entrypoint "…".'
+        )
+    return command
+
+
+def _entry(options: GivenOptions) -> str | None:
+    words = options.texts("entry")
+    if not words:
+        return None
+    if len(words) > 1:
+        extra = words[1]
+        name, sign, value = extra.partition("=")
+        line = f"{name} = {value}" if sign else f"-- {shlex.join(words[1:])}"
+        raise OptionError(
+            f"{extra!r} is no option; arguments of the script stand below the line "
+            f"`%%anylearn_train {words[0]}`, as the line `{line}`."
+        )
+    entry = words[0]
+    if entry.endswith(".ipynb"):
+        raise OptionError(
+            f"{entry!r} is a notebook, which this version cannot train yet; save its code as a "
+            "script (File, Save and Export Notebook As, Executable Script) and train that."
+        )
+    return entry
+
+
+def _relative(entry: str, directory: Path | None) -> str:
+    """Name a script relative to the code directory, where its copy will be."""
+    path = Path(entry).expanduser()
+    if directory is None or not path.is_absolute():
+        return entry
+    for root in (directory, directory.resolve()):
+        if path.is_relative_to(root):
+            return path.relative_to(root).as_posix()
+    raise OptionError(
+        f"The script {entry!r} is not in the code directory {directory}; name that with "
+        f"--algorithm-dir {path.parent}."
+    )
+
+
+def _script_parser(
+    entrypoint: str | None, directory: Path | None, options: GivenOptions
+) -> tuple[ScriptParser | None, str]:
+    """Read the script's parser; without one, a note for whoever gives values."""
+    if entrypoint is None or directory is None or options.prefix not in ("--", "-"):
+        return None, ""
+    sent_as = f"each value is sent as `{options.prefix}name value`, unchecked"
+    found = None
+    script = entry_script(entrypoint)
+    module = entry_module(entrypoint)
+    if SHELL_WORK.search(entrypoint) is None:
+        if script is not None:
+            found = discover(directory / script, script)
+        elif module is not None:
+            script = module
+            path = directory.joinpath(*module.split("."))
+            candidates = (path.with_suffix(".py"), path / "__main__.py")
+            found = next((one for p in candidates if (one := discover(p, module))), None)
+    if found is not None:
+        return found, ""
+    if script is None:
+        return None, f"The command's options are not known here, so {sent_as}."
+    return None, f"No argparse parser can be read in {script}, so {sent_as}."
+
+
+# Data, environment, project, server.
+
+
+def _data(options: GivenOptions) -> tuple[DataInput, ...]:
+    found = []
+    for template in options.given.data:
+        text = options.names.text(template)
+        name, sign, place_text = text.partition("=")
+        if not sign or not place_text.strip():
+            raise OptionError(
+                f"-d {text}: write -d NAME=PATH; NAME is the hyperparameter that gets the path."
+            )
+        found.append(_input(checked_mount_name(name.strip()), place_text.strip()))
+    name = options.text("dataset_hyperparam_name") or "dataset"
+    for dataset_id in options.texts("dataset_id"):
+        found.append(DataInput(checked_mount_name(name), id=dataset_id))
+    directory = options.text("dataset_dir")
+    if directory is not None:
+        found.append(_input(checked_mount_name(name), directory, may_be_id=False))
+    return tuple(found)
+
+
+def _input(name: str, text: str, *, may_be_id: bool = True) -> DataInput:
+    if may_be_id and is_id(text, "DSET"):
+        return DataInput(name, id=text)
+    path = Path(text).expanduser().absolute()
+    if not path.exists():
+        raise OptionError(f"The data {text!r} for {name!r} does not exist; check the path.")
+    return DataInput(name, path=path)
+
+
+def _variables(options: GivenOptions) -> tuple[tuple[str, str], ...]:
+    found: dict[str, str] = {}
+    for template in options.given.env:
+        value = options.names.value(template)
+        if isinstance(value, Mapping):
+            pairs = dict(checked_variables(value))
+        else:
+            name, sign, text = str(value).partition("=")
+            if not sign:
+                raise OptionError(f"--env {value}: write --env NAME=VALUE.")
+            pairs = dict(checked_variables({name: text}))
+        for name, text in pairs.items():
+            if name in found:
+                raise OptionError(f"--env gives {name} twice; keep one of them.")
+            found[name] = text
+    return tuple(found.items())
+
+
+def _project(options: GivenOptions) -> tuple[str | None, str | None]:
+    """Give the project's id or its name, at most one of them."""
+    either = options.text("project")
+    by_id, by_name = options.text("project_id"), options.text("project_name")
+    if sum(one is not None for one in (either, by_id, by_name)) > 1:
+        raise OptionError(
+            "The project is given more than once; keep one of --project, --project-id and "
+            "--project-name."
+        )
+    if either is not None:
+        return (either, None) if is_id(either, "PROJ") else (None, either)
+    return by_id, by_name
+
+
+def _server(options: GivenOptions, configured: str) -> str | None:
+    """Give the server that the request has to name; None leaves it to the connection."""
+    named = options.text("server")
+    if named is not None:
+        return normal_host(named)
+    if configured and chosen_server() is None:
+        return normal_host(configured)
+    return None
+
+
+def _polling(options: GivenOptions) -> float:
+    text = options.text("resource_polling")
+    if text is None:
+        return TrainRequest.polling_s
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0 < seconds < math.inf:
+        raise OptionError(f"--resource-polling {text} is no number of seconds above 0.")
+    return seconds

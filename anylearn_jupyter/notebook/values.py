@@ -1,0 +1,189 @@
+"""The hyperparameters of a cell: from all the places where they can stand to one command line.
+
+From weakest to strongest: ``--hyperparams``, ``--params``, the body, ``--set``.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+import shlex
+import tomllib
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.notebook.expressions import Names
+from anylearn_jupyter.notebook.given_options import GivenOptions
+from anylearn_jupyter.notebook.grammar import Body, Parameter, option_names, read_setting
+from anylearn_jupyter.notebook.placing import Placed, place
+from anylearn_jupyter.notebook.refusals import check_names, check_words
+from anylearn_jupyter.notebook.script_parser import ScriptParser
+from anylearn_jupyter.submit.command import (
+    command_text,
+    entry_module,
+    entry_script,
+    train_command,
+)
+from anylearn_jupyter.submit.published import checked_hyperparams
+from anylearn_jupyter.submit.request import DataInput
+
+SHELL_WORK = re.compile(r"[$`;&|<>]")
+"""What makes a text one that only a shell can take apart."""
+
+_NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
+
+
+def values_of(
+    options: GivenOptions,
+    body: Body,
+    data: tuple[DataInput, ...],
+    parser: ScriptParser | None,
+    entrypoint: str,
+) -> tuple[tuple[tuple[str, Any], ...], str]:
+    """Join the layers, put the values on the command line, and check it.
+
+    Returns
+    -------
+    tuple
+        The request's `hyperparams` and `raw_arguments`.
+
+    Raises
+    ------
+    OptionError
+        A name is given twice, or the script's parser would refuse something.
+    """
+    layered = _layered(options, body)
+    published = _published(options)
+    prefix, delimiter = options.prefix, options.delimiter
+    placed = place(layered, body.raw, parser, prefix=prefix, delimiter=delimiter)
+    names = {one.name for one in layered}
+    hyperparams: tuple[tuple[str, Any], ...] = (
+        *(pair for pair in published if pair[0] not in names),
+        *placed.hyperparams,
+    )
+    mounts = {one.name: f"-d {one.name}=…" for one in data}
+    sources = {one.name: one.source for one in layered}
+    for name, source in mounts.items():
+        if name in sources:
+            raise OptionError(
+                f"{name!r} is given twice, as data by {source} and as a value by "
+                f"`{sources[name]}`; keep one of them."
+            )
+    if parser is not None:
+        negated = {f"{prefix}{name[3:]}" for name, _ in placed.hyperparams if name[:3] == "no-"}
+        shown = {prefix + name: source for name, source in (mounts | sources).items()}
+        check_names(parser, {word: shown[word] for word in shown if word not in negated})
+        words = _words(entrypoint, hyperparams, data, placed, prefix, delimiter)
+        if words is not None:
+            check_words(parser, words, shown)
+    return hyperparams, placed.raw_arguments
+
+
+def _layered(options: GivenOptions, body: Body) -> list[Parameter]:
+    """Let the body override ``--params``, and ``--set`` the body; the first place stays."""
+    layers: dict[str, Parameter] = {one.name: one for one in _params(options)}
+    layers |= {one.name: one for one in body.parameters}
+    settings: dict[str, Parameter] = {}
+    for text in options.given.set:
+        one = read_setting(text, "--set", options.names)
+        if one.name in settings:
+            raise OptionError(f"--set gives {one.name!r} twice; keep one of them.")
+        settings[one.name] = one
+    layers |= settings
+    for name in option_names(body.raw):
+        if name in settings:
+            raise OptionError(
+                f"{name!r} is given twice, by `{settings[name].source}` and by a raw line of the "
+                "body; keep one of them."
+            )
+        layers.pop(name, None)
+    return list(layers.values())
+
+
+def _published(options: GivenOptions) -> tuple[tuple[str, Any], ...]:
+    """Read ``--hyperparams``, whose texts are shell text as in `quick_train`."""
+    template = options.given.hyperparams
+    if template is None:
+        return ()
+    value = _object(template, options.names)
+    if not isinstance(value, Mapping):
+        raise OptionError(
+            f"--hyperparams {template} is a {type(value).__name__}; give a dict in braces, as in "
+            "--hyperparams {settings}."
+        )
+    return checked_hyperparams(value)
+
+
+def _params(options: GivenOptions) -> Iterable[Parameter]:
+    """Read ``--params``: a dict variable, or a file."""
+    template = options.given.params
+    if template is None:
+        return
+    value = _object(template, options.names)
+    source = f"--params {template}"
+    if isinstance(value, str):
+        value = _read_file(value)
+    if not isinstance(value, Mapping):
+        raise OptionError(f"{source} is a {type(value).__name__}; give a dict of names and values.")
+    for name, one in value.items():
+        if not isinstance(name, str) or not _NAME.fullmatch(name):
+            raise OptionError(
+                f"{source} has the name {name!r}; a name has letters, digits, '_', '-' and '.'."
+            )
+        yield Parameter(name, one, f"{name} in {source}")
+
+
+def _object(template: str, names: Names) -> object:
+    """Give what an option that takes an object names: ``{expression}``, a variable, else text."""
+    value = names.value(template)
+    if isinstance(value, str) and value.isidentifier() and names.has(value):
+        return names.variable(value)
+    return value
+
+
+def _read_file(text: str) -> object:
+    path = Path(text).expanduser()
+    kind = path.suffix.lower()
+    if kind in (".yaml", ".yml"):
+        raise OptionError(
+            f"--params {text}: YAML cannot be read in this version; save it as JSON or TOML, or "
+            "load it yourself and give the variable."
+        )
+    if kind not in (".json", ".toml"):
+        raise OptionError(
+            f"--params {text} is neither a variable nor a .json or .toml file; name one of these."
+        )
+    try:
+        content = path.read_bytes().decode("utf-8")
+        return tomllib.loads(content) if kind == ".toml" else json.loads(content)
+    except OSError as error:
+        raise OptionError(f"--params {text} cannot be read: {error.strerror}.") from error
+    except ValueError as error:
+        raise OptionError(f"--params {text} is no {kind[1:].upper()}: {error}.") from error
+
+
+def _words(
+    entrypoint: str,
+    hyperparams: tuple[tuple[str, Any], ...],
+    data: tuple[DataInput, ...],
+    placed: Placed,
+    prefix: str,
+    delimiter: str,
+) -> list[str] | None:
+    """Give the words that the script would get; None where only a shell could tell."""
+    mounts: dict[str, list[str]] = {}
+    for one in data:
+        mounts.setdefault(one.name, []).append("data")
+    _, params = train_command("", hyperparams, mounts, placed.raw_arguments)
+    try:
+        tail = shlex.split(command_text("", params, prefix, delimiter))
+        first = shlex.split(entrypoint)
+    except ValueError:
+        return None
+    published = any(isinstance(value, str) and SHELL_WORK.search(value) for _, value in hyperparams)
+    if published and hyperparams != placed.hyperparams:
+        return None
+    script = entry_script(entrypoint) or entry_module(entrypoint)
+    return [*first[first.index(script) + 1 :], *tail] if script in first else None
