@@ -107,7 +107,7 @@ def read_body(text: str, names: Names) -> Body:
     parameters: dict[str, Parameter] = {}
     raw: list[str] = []
     given_raw: dict[str, str] = {}
-    for line in text.splitlines():
+    for line in text.split("\n"):
         line = line.strip()
         if not line or line.startswith("#"):
             continue
