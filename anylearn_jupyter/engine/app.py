@@ -235,7 +235,7 @@ class Door(RequestHandler):
         headers = self.request.headers
         task = None
         if route.credential is Credential.TASK:
-            task_id = form.id("id", "TRAI", what="task")
+            task_id = form.text("id", default="")
             task = self._engine.identification.reporting_task(task_id, headers)
         return Request(
             method=route.method,
@@ -295,6 +295,11 @@ class Door(RequestHandler):
             words = ApiError(500, "internal", "internal error; see `anylearn-engine logs`")
         else:
             words = ApiError(status_code, "refused", "The engine cannot serve this request.")
+            try:
+                # A verb that Tornado does not know never came as far as `prepare`.
+                pass_gate(self.request.headers, self._engine.port)
+            except ApiError as error:
+                words = error
         self._send_error(words)
 
     def log_exception(self, *exception: Any) -> None:
