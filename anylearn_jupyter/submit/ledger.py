@@ -12,7 +12,6 @@ deleted, and `Ledger.notes` says so (faults, B5). What a server still has can be
 
 from __future__ import annotations
 
-import contextlib
 import json
 import logging
 import os
@@ -23,27 +22,19 @@ import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from datetime import UTC, datetime
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Self
 
-from anylearn_jupyter.client.locks import locked
 from anylearn_jupyter.entities import FINAL_STATES, TaskDetail, is_id
 from anylearn_jupyter.errors import ConfigError, NotFound, OptionError
 from anylearn_jupyter.home import Home, boot_identity, make_private_directory
-from anylearn_jupyter.submit.migrations import FORMAT, STEPS
-
-BUSY_TIMEOUT_S = 15.0
-"""Seconds that a change waits for another process's."""
+from anylearn_jupyter.submit.ledger_file import is_damage, open_ledger, set_aside
 
 SETTLED_AFTER_S = 3600.0
 """Age after which a creation counts as abandoned, whatever process has its number now."""
 
 _log = logging.getLogger(__name__)
-_SIDECARS = ("-wal", "-shm", "-journal")
-_DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA)
-_TABLES = frozenset({"task", "dataset", "submission"})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -269,6 +260,34 @@ class Ledger:
                 (server, user_id, fingerprint),
             )
 
+    # Code.
+
+    def has_code(self, server: str, user_id: str, algorithm_id: str, commit: str) -> bool:
+        """Whether this commit was brought to this algorithm from here."""
+        with self._connection() as connection:
+            row = connection.execute(
+                "SELECT 1 FROM code WHERE server = ? AND user_id = ? AND algorithm_id = ? "
+                "AND commit_id = ?",
+                (server, user_id, algorithm_id, commit),
+            ).fetchone()
+        return row is not None
+
+    def record_code(self, server: str, user_id: str, algorithm_id: str, commit: str) -> None:
+        """Keep that an algorithm has this commit, as its server has confirmed."""
+        with self._connection() as connection:
+            connection.execute(
+                "INSERT OR REPLACE INTO code VALUES (?, ?, ?, ?, ?)",
+                (server, user_id, algorithm_id, commit, now_ms()),
+            )
+
+    def forget_code(self, server: str, user_id: str, algorithm_id: str) -> None:
+        """Drop what is kept of an algorithm's commits: its server lacks one of them."""
+        with self._connection() as connection:
+            connection.execute(
+                "DELETE FROM code WHERE server = ? AND user_id = ? AND algorithm_id = ?",
+                (server, user_id, algorithm_id),
+            )
+
     # Creations.
 
     @contextmanager
@@ -375,41 +394,30 @@ class Ledger:
         path = self.home.ledger
         make_private_directory(path.parent)
         try:
-            return _open(path)
+            return open_ledger(path)
+        except OSError as error:
+            raise self._unusable(error) from error
         except sqlite3.DatabaseError as error:
-            if not _is_damage(error):
+            if not is_damage(error):
                 raise self._unusable(error) from error
             try:
-                self._set_aside(error)
-                return _open(path)
-            except sqlite3.Error as second:
+                aside = set_aside(path)
+                opened = open_ledger(path)
+            except (sqlite3.Error, OSError) as second:
                 raise self._unusable(second) from second
+        if aside is not None:
+            note = (
+                f"The record of submitted tasks was damaged ({aside.reason}) and is set aside as "
+                f"{aside.path}; a new one was begun, and the tasks themselves go on."
+            )
+            _log.warning(note)
+            self.notes.append(note)
+        return opened
 
-    def _set_aside(self, reason: sqlite3.DatabaseError) -> None:
-        """Rename a damaged file and its sidecars, unless another process just did."""
-        path = self.home.ledger
-        with locked(path.with_name(f"{path.name}.lock"), timeout_s=BUSY_TIMEOUT_S):
-            try:
-                _open(path).close()
-                return
-            except sqlite3.DatabaseError as error:
-                if not _is_damage(error):
-                    raise
-            date = datetime.now(UTC).strftime("%Y%m%d-%H%M%S-%f")
-            aside = path.with_name(f"{path.name}.corrupt-{date}")
-            for suffix in ("", *_SIDECARS):
-                with contextlib.suppress(FileNotFoundError):
-                    path.with_name(path.name + suffix).rename(aside.with_name(aside.name + suffix))
-        note = (
-            f"The record of submitted tasks was damaged ({reason}) and is set aside as {aside}; "
-            "a new one was begun, and the tasks themselves go on."
-        )
-        _log.warning(note)
-        self.notes.append(note)
-
-    def _unusable(self, error: sqlite3.Error) -> ConfigError:
+    def _unusable(self, error: Exception) -> ConfigError:
         return ConfigError(
-            f"The record of submitted tasks {self.home.ledger} cannot be read or written: {error}."
+            f"The record of submitted tasks {self.home.ledger} cannot be read or written: "
+            f"{' '.join(str(error).split())}."
         )
 
 
@@ -442,74 +450,6 @@ _busy_keys: set[str] = set()
 def now_ms() -> int:
     """Milliseconds since 1970, UTC."""
     return time.time_ns() // 1_000_000
-
-
-def _open(path: Path) -> sqlite3.Connection:
-    """Open a ledger's file, whole and of our format; it is made if it is missing."""
-    # Made by us first, so that it and its sidecars are readable by the owner alone from the start.
-    os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
-    connection = sqlite3.connect(
-        path, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
-    try:
-        connection.row_factory = sqlite3.Row
-        connection.execute("PRAGMA journal_mode = WAL")
-        connection.execute("PRAGMA synchronous = FULL")
-        found = _format_of(connection)
-        if found > FORMAT:
-            raise ConfigError(
-                f"The record of submitted tasks {path} is of format {found}, which a newer "
-                f"anylearn-jupyter wrote; this one knows {FORMAT}: update it, or set ANYLEARN_HOME."
-            )
-        if found < FORMAT:
-            _migrate(connection, path)
-        else:
-            _check_whole(connection)
-    except BaseException:
-        connection.close()
-        raise
-    return connection
-
-
-def _format_of(connection: sqlite3.Connection) -> int:
-    return int(connection.execute("PRAGMA user_version").fetchone()[0])
-
-
-def _check_whole(connection: sqlite3.Connection) -> None:
-    """Raise what SQLite raises for a damaged file, where pages or tables are missing."""
-    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    missing = _TABLES - {str(row["name"]) for row in rows}
-    said = "" if missing else str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    if missing or said != "ok":
-        reason = f"no table {', '.join(sorted(missing))}" if missing else said
-        error = sqlite3.DatabaseError(reason)
-        error.sqlite_errorcode = sqlite3.SQLITE_CORRUPT
-        raise error
-
-
-def _is_damage(error: sqlite3.DatabaseError) -> bool:
-    return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
-
-
-def _migrate(connection: sqlite3.Connection, path: Path) -> None:
-    """Bring a ledger to our format in one transaction, with a copy of the old one beside it."""
-    before = _format_of(connection)
-    if before > 0:
-        copy = path.with_name(f"{path.name}.format-{before}")
-        os.close(os.open(copy, os.O_RDWR | os.O_CREAT, 0o600))
-        with contextlib.closing(sqlite3.connect(copy)) as target:
-            connection.backup(target)
-    connection.execute("BEGIN IMMEDIATE")
-    try:
-        # Another process may have been first; what it did is seen from here on.
-        for step in STEPS[_format_of(connection) :]:
-            for statement in step:
-                connection.execute(statement)
-        connection.execute(f"PRAGMA user_version = {FORMAT}")
-        connection.execute("COMMIT")
-    finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
 
 
 def _abandoned(row: sqlite3.Row) -> bool:

@@ -57,6 +57,19 @@ STEPS: tuple[tuple[str, ...], ...] = (
         """,
         "CREATE INDEX submission_open ON submission (kind, subject) WHERE made IS NULL",
     ),
+    (
+        # Commits that an algorithm's repository has, so that nobody has to ask it.
+        """
+        CREATE TABLE code (
+            server TEXT NOT NULL,
+            user_id TEXT NOT NULL,
+            algorithm_id TEXT NOT NULL,
+            commit_id TEXT NOT NULL,
+            recorded_ms INTEGER NOT NULL,
+            PRIMARY KEY (server, user_id, algorithm_id, commit_id)
+        ) STRICT
+        """,
+    ),
 )
 """The statements of each step; the first makes format 1."""
 
