@@ -109,7 +109,7 @@ class Monitor:
         """Keep a display of a followed task up to date from now on."""
         with self._lock:
             displays = self._followed[task.id].displays
-            if display not in displays:
+            if all(display is not known for known in displays):
                 displays.append(display)
             retired = displays.pop(0) if len(displays) > MAX_DISPLAYS else None
         if retired is not None:
@@ -253,7 +253,7 @@ class Monitor:
             except Exception:
                 _logger.exception("a display of a task cannot be brought up to date any more")
                 with self._lock:
-                    followed.displays.remove(display)
+                    followed.displays[:] = [d for d in followed.displays if d is not display]
                 continue
             if due_s is not None:
                 dues.append(due_s)
