@@ -36,7 +36,7 @@ def server_text(server: str) -> str:
 
 def name_of(detail: TaskDetail) -> str:
     """Give what the task is called; its id where it has no name."""
-    return one_line(detail.name, 120) or detail.id
+    return one_line(detail.name or detail.id, 120)
 
 
 def state_text(snapshot: Snapshot) -> str:
@@ -71,7 +71,9 @@ def as_of_text(snapshot: Snapshot) -> str:
         return ""
     moment = _local(snapshot.heard_ms)
     day = f"{moment:%d %b %Y}".lstrip("0")
-    return f"as of {moment:%H:%M} ({day}); %anylearn_resume {snapshot.detail.id} shows now"
+    return (
+        f"as of {moment:%H:%M} ({day}); %anylearn_resume {one_line(snapshot.detail.id)} shows now"
+    )
 
 
 def clock_text(ms: int) -> str:

@@ -12,6 +12,7 @@ from __future__ import annotations
 import html
 from collections.abc import Iterable
 
+from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskPhase
 from anylearn_jupyter.notebook import curves
 from anylearn_jupyter.notebook.ansi import plain, static_html
@@ -68,14 +69,14 @@ def as_text(snapshot: Snapshot, facts: Facts | None, server: str) -> str:
     sign = SIGNS.get(TaskPhase(detail.phase), "…") if detail.phase in list(TaskPhase) else "…"
     head = [f"{sign} {name_of(detail)}", state_text(snapshot), f"on {server_text(server)}"]
     lines = [" · ".join(part for part in (*head, times_text(detail, snapshot.heard_ms)) if part)]
-    rows = [("id", detail.id), *fact_rows(facts, detail)]
+    rows = [("id", one_line(detail.id)), *fact_rows(facts, detail)]
     if snapshot.progress is not None and not detail.finished:
         rows.append(("progress", progress_text(snapshot.progress, snapshot.left_s)))
     values = latest_values(snapshot.series)[:_MAX_VALUES]
     if values:
         rows.append(("metrics", "  ".join(f"{name} {value}" for name, value in values)))
     lines += [f"  {label:<11} {text}" for label, text in rows]
-    lines += [f"  {text}" for text in (snapshot.trouble, as_of_text(snapshot)) if text]
+    lines += [f"  {text}" for text in (one_line(snapshot.trouble), as_of_text(snapshot)) if text]
     shown = snapshot.lines[-TEXT_LINES:]
     if shown:
         lines.append(f"  log, {_which_lines(len(shown), snapshot.line_count)}:")
@@ -114,7 +115,7 @@ def _head(snapshot: Snapshot, server: str) -> str:
         f"{_said(name_of(detail))}</b> "
         f'<span style="{_FAINT}">on {_said(server_text(server))}</span></div>'
         f'<div style="{_FAINT}">{_said(times)}{" · " if times else ""}'
-        f'<span style="{_MONO}">{_said(detail.id)}</span></div>'
+        f'<span style="{_MONO}">{_said(one_line(detail.id))}</span></div>'
     )
 
 
@@ -130,7 +131,7 @@ def _cause(snapshot: Snapshot) -> Iterable[str]:
 
 
 def _notices(snapshot: Snapshot) -> Iterable[str]:
-    for text in (snapshot.trouble, as_of_text(snapshot)):
+    for text in (one_line(snapshot.trouble), as_of_text(snapshot)):
         if text:
             yield (
                 '<div style="border-left:3px solid #a06a00;padding:2px 10px;margin:8px 0">'
