@@ -25,12 +25,18 @@ class EngineHome:
     ----------
     root : Path
         The home; need not exist.
+
+    Attributes
+    ----------
+    extra : dict of str to str
+        More variables of whoever starts the engine.
     """
 
     def __init__(self, root: Path) -> None:
         self.home = Home(root)
         self.address = ""
         self.pid = 0
+        self.extra: dict[str, str] = {}
 
     @property
     def token(self) -> str:
@@ -50,7 +56,7 @@ class EngineHome:
             for name, value in os.environ.items()
             if not name.startswith(SCRUBBED_PREFIXES)
         }
-        return {**kept, "ANYLEARN_HOME": str(self.home.root)}
+        return {**kept, "ANYLEARN_HOME": str(self.home.root), **self.extra}
 
     def command(
         self, *words: str, stdin: str = "", check: bool = True
