@@ -1,0 +1,250 @@
+"""The live card and its twin in JupyterLab and Notebook 7, as a person meets them.
+
+Each test submits with `%%anylearn_train` and drives the page; the task waits for a file that the
+test makes, so nothing here depends on how fast a machine is.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import BrowserContext, Locator, expect
+
+from browser.exported import open_export
+from browser.notebook_page import NotebookPage
+from browser.training_scripts import HARMLESS, PAYLOADS, POISON, WAITING
+from waiting import wait_until
+
+TIMEOUT_MS = 30_000
+
+
+@pytest.fixture
+def notebook(open_notebook: Callable[[], NotebookPage], tmp_path: Path) -> NotebookPage:
+    """Open a notebook beside a training script, with the extension loaded."""
+    opened = open_notebook()
+    (opened.path.parent / "waiting.py").write_text(WAITING, encoding="utf-8")
+    (opened.path.parent / "poison.py").write_text(POISON, encoding="utf-8")
+    opened.run(0, "%load_ext anylearn_jupyter")
+    return opened
+
+
+def train(notebook: NotebookPage, index: int, until: Path, options: str = "") -> str:
+    """Submit the script that waits, and give the task's id."""
+    notebook.run(index, f"%%anylearn_train waiting.py -n waits {options}\nuntil={until}")
+    return task_of(notebook, index)
+
+
+def task_of(notebook: NotebookPage, index: int) -> str:
+    found = re.search(r"TRAI[0-9a-f]{28}", json.dumps(notebook.outputs(index)))
+    assert found is not None
+    return found[0]
+
+
+def card(notebook: NotebookPage, index: int) -> Locator:
+    return notebook.cell(index).locator(".anl-card")
+
+
+def shown_rows(card: Locator) -> list[tuple[int, str]]:
+    """The rows of the log that are in the page, with their places, in order."""
+    rows: list[list[object]] = card.evaluate(
+        "(card) => [...card.querySelectorAll('.anl-line')]"
+        ".map((row) => [parseFloat(row.style.top) / 18, row.textContent])"
+    )
+    return sorted((int(str(place)), str(text)) for place, text in rows)
+
+
+def shown_lines(card: Locator) -> list[str]:
+    """The rows of the log that are in the page, in order."""
+    return [text for _, text in shown_rows(card)]
+
+
+def newest(card: Locator) -> int:
+    """The number in the newest line that is shown: 0 before there is one."""
+    numbers = [int(found[1]) for line in shown_lines(card) if (found := LINE.fullmatch(line))]
+    return numbers[-1] if numbers else 0
+
+
+LINE = re.compile(r"line (\d+)")
+
+
+def all_lines(card: Locator) -> list[str]:
+    """Scroll through the whole log and read every row."""
+    lines: dict[int, str] = {}
+    log = card.locator(".anl-log")
+    height: int = log.evaluate("(log) => log.scrollHeight")
+    for top in range(0, height, 150):
+        log.evaluate("(log, top) => { log.scrollTop = top; }", top)
+
+        def read() -> bool:
+            rows = shown_rows(card)
+            lines.update(rows)
+            return all(text != "…" for _, text in rows)
+
+        wait_until(read, 10, "the rows in sight")
+    assert sorted(lines) == list(range(len(lines)))
+    return [lines[number] for number in sorted(lines)]
+
+
+def badge(card: Locator) -> Locator:
+    return card.locator(".anl-badge")
+
+
+def test_lives_while_a_cell_runs_and_survives_restart_and_reload(
+    notebook: NotebookPage, context: BrowserContext, tmp_path: Path
+) -> None:
+    """The third point of the main job: live, restarted, reloaded, exported."""
+    until = tmp_path / "until"
+    task = train(notebook, 1, until)
+    live = card(notebook, 1)
+    wait_until(lambda: newest(live) > 3, 30, "the first lines")
+
+    # Live while another cell is busy.
+    notebook.start(2, "import time\nwhile not __import__('os').path.exists('go'): time.sleep(0.05)")
+    wait_until(lambda: notebook.state() == "busy", 10, "a busy kernel")
+    before = newest(live)
+    wait_until(lambda: newest(live) > before + 20, 30, "more lines while the cell runs")
+    assert notebook.state() == "busy"
+    expect(badge(live)).to_have_text("running")
+    assert not notebook.cell(1).locator("[data-snap]").is_visible()
+    (notebook.path.parent / "go").touch()
+    notebook.wait_ran(2)
+    wait_until(lambda: live.locator(".anl-curve").count() == 1, 30, "the curve")
+    notebook.show(1)
+    notebook.screenshot("card-running")
+
+    # Saved in the middle: it says as of when and how to go on.
+    wait_until(lambda: "line 1" in str(notebook.outputs(1)), 30, "lines in the twin")
+    notebook.save()
+    middle = open_export(notebook, context, "saved-in-the-middle")
+    expect(middle.locator("[data-snap]")).to_contain_text(
+        re.compile(rf"as of \d\d:\d\d .*%anylearn_resume {task} shows now")
+    )
+    expect(middle.locator("[data-snap]")).to_contain_text("running")
+    middle.close()
+
+    # Restart the kernel, and resume: the same log without a gap or a repeat.
+    before = newest(live)
+    notebook.restart_kernel()
+    notebook.run(3, "%load_ext anylearn_jupyter\n%anylearn_resume")
+    resumed = card(notebook, 3)
+    wait_until(lambda: newest(resumed) > before + 20, 30, "the log to go on")
+    expect(live.locator(".anl-stop")).to_be_disabled()
+    expect(live.locator(".anl-notice")).to_contain_text(f"%anylearn_resume {task}")
+    lines = [line for line in all_lines(resumed) if line]
+    assert lines[:before] == [f"line {number}" for number in range(1, before + 1)]
+    assert lines == [f"line {number}" for number in range(1, len(lines) + 1)]
+
+    # Reload the page: the card is back and goes on.
+    notebook.save()
+    notebook.reload()
+    wait_until(lambda: newest(resumed) > len(lines), 30, "the card after a reload")
+    before = newest(resumed)
+    wait_until(lambda: newest(resumed) > before + 5, 30, "news after a reload")
+    expect(badge(resumed)).to_have_text("running")
+    assert resumed.locator(".anl-curve").count() == 1
+
+    # The end; and an export of the notebook in which it was resumed last.
+    notebook.run(4, "%anylearn_resume -o tasks")
+    until.touch()
+    final = card(notebook, 4)
+    expect(badge(final)).to_have_text("succeeded", timeout=TIMEOUT_MS)
+    wait_until(lambda: shown_lines(final)[-1:] == ["line last"], 20, "the last line")
+    assert final.locator(".anl-line span").last.evaluate("(e) => e.style.color") != ""
+    wait_until(lambda: "succeeded" in str(notebook.outputs(4)), 20, "the twin's last version")
+    notebook.show(4)
+    notebook.screenshot("card-succeeded")
+    notebook.save()
+    page = open_export(notebook, context, "after-the-resume")
+    twin = page.locator("[data-snap]").last
+    expect(twin).to_contain_text("succeeded")
+    expect(twin).to_contain_text("line last")
+    assert twin.locator("svg polyline").count() == 1
+    assert not re.search(r"as of \d\d:\d\d", twin.inner_text())
+    assert page.locator("[data-snap] script").count() == 0
+    assert notebook.script_errors() == []
+
+
+def test_stop_asks_once_more_and_stops_while_a_cell_runs(
+    notebook: NotebookPage, tmp_path: Path
+) -> None:
+    train(notebook, 1, tmp_path / "until")
+    live = card(notebook, 1)
+    wait_until(lambda: newest(live) > 0, 30, "the first line")
+    notebook.start(2, "import time\nwhile not __import__('os').path.exists('go'): time.sleep(0.05)")
+    wait_until(lambda: notebook.state() == "busy", 10, "a busy kernel")
+    stop = live.locator(".anl-stop")
+    stop.focus()
+    stop.press("Enter")
+    expect(stop).to_have_text("Really stop?")
+    notebook.screenshot("card-really-stop")
+    stop.press("Enter")
+    expect(badge(live)).to_have_text("stopped", timeout=TIMEOUT_MS)
+    assert notebook.state() == "busy"
+    assert not stop.is_visible()
+    (notebook.path.parent / "go").touch()
+    notebook.wait_ran(2)
+    notebook.screenshot("card-stopped")
+
+
+def test_two_cells_show_one_task_and_the_twin_stays_in_its_own(
+    notebook: NotebookPage, tmp_path: Path
+) -> None:
+    """F8: what a background thread writes never lands in a stranger's cell."""
+    until = tmp_path / "until"
+    task = train(notebook, 1, until)
+    notebook.run(2, f"%anylearn_resume {task}")
+    notebook.run(
+        3, "print('a stranger')\nfor _ in range(30): print('x'); __import__('time').sleep(0.1)"
+    )
+    wait_until(lambda: newest(card(notebook, 2)) > 5, 30, "lines in the second card")
+    until.touch()
+    notebook.run(4, "%%capture kept\nfor _ in range(30): print('x'); __import__('time').sleep(0.1)")
+    for index in (1, 2):
+        expect(badge(card(notebook, index))).to_have_text("succeeded", timeout=TIMEOUT_MS)
+        wait_until(
+            lambda index=index: "line last" in str(notebook.outputs(index)), 20, "its twin's end"
+        )
+    assert all(output["output_type"] == "stream" for output in notebook.outputs(3))
+    assert notebook.outputs(4) == []
+    notebook.run(5, "print(len(kept.outputs))")
+    assert notebook.outputs(5)[0]["text"] == "0\n"
+
+
+def test_poison_stays_text(notebook: NotebookPage, context: BrowserContext) -> None:
+    """F4: live, reloaded, exported and opened again, nothing of it is more than text."""
+    note = "<img src=canary-param onerror=window.canary=20>"
+    notebook.run(1, f"%%anylearn_train poison.py -n '<b>canary</b>'\nnote={note!r}")
+    live = card(notebook, 1)
+    expect(badge(live)).to_have_text("succeeded", timeout=TIMEOUT_MS)
+    wait_until(lambda: "the poison is out" in shown_lines(live), 20, "the whole log")
+    assert "<script>window.canary=2</script>" in all_lines(live)
+    expect(live.locator(".anl-title")).to_have_text("<b>canary</b>")
+    expect(live.locator(".anl-legend")).to_contain_text("canary-series")
+    wait_until(lambda: "the poison is out" in str(notebook.outputs(1)), 20, "the twin")
+    assert notebook.page.evaluate(HARMLESS) == []
+    notebook.show(1)
+    notebook.screenshot("card-poison")
+
+    notebook.save()
+    notebook.reload()
+    wait_until(lambda: "the poison is out" in shown_lines(live), 20, "the card after a reload")
+    assert notebook.page.evaluate(HARMLESS) == []
+
+    page = open_export(notebook, context, "poison")
+    expect(page.locator("[data-snap]")).to_contain_text(PAYLOADS[1])
+    assert page.evaluate(HARMLESS) == []
+    page.close()
+
+    # Without its kernel's widgets, opened again: the twin speaks.
+    notebook.restart_kernel()
+    notebook.save()
+    notebook.reload()
+    expect(notebook.cell(1).locator("[data-snap]")).to_contain_text(
+        "the poison is out", timeout=TIMEOUT_MS
+    )
+    assert notebook.page.evaluate(HARMLESS) == []
+    notebook.screenshot("poison-without-kernel")
