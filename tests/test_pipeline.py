@@ -28,8 +28,10 @@ from anylearn_jupyter.errors import (
 )
 from anylearn_jupyter.home import Endpoint, Home
 from anylearn_jupyter.submit.code import default_algorithm_name
+from anylearn_jupyter.submit.description import plain_value
 from anylearn_jupyter.submit.ledger import Ledger
-from anylearn_jupyter.submit.pipeline import plain_value, plan, submit
+from anylearn_jupyter.submit.pipeline import submit
+from anylearn_jupyter.submit.planning import plan
 from anylearn_jupyter.submit.progress import SilentProgress
 from anylearn_jupyter.submit.published import quick_train
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
@@ -113,9 +115,8 @@ def test_a_request_becomes_a_task_that_the_ledger_knows(project: Path, home: Pat
     assert listener.steps == [
         "Capturing the code",
         "Reading the data",
-        "Connecting",
+        "Asking the server",
         "Sending the code",
-        "Looking up the data",
         "Sending the data",
         "Creating the task",
     ]
@@ -258,7 +259,8 @@ def test_code_travels_as_an_archive_where_git_cannot(project: Path) -> None:
     with Ledger() as ledger:
         destination = Destination(current_connection(), ledger, Listener())
         (project / "train.py").write_text("print('by archive')\n", encoding="utf-8")
-        sent = code._by_archive(first.algorithm, snapshot(project), destination)
+        request = request_of(project)
+        sent = code._by_archive(request, first.algorithm, snapshot(project), destination)
     assert sent.git_ref is None
     request = request_of(
         project, algorithm_dir=None, algorithm_id=sent.algorithm.id, algorithm_git_ref=None

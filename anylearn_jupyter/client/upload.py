@@ -7,11 +7,23 @@ of each chunk that the server has confirmed. A failure surfaces at once, in the 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
+from typing import Protocol
 
 from anylearn_jupyter.client.api import Api
 
 CHUNK_BYTES = 2_048_000
 """Bytes of each chunk but the last (HTTP API, section 6.3)."""
+
+
+class ResourceUploader(Protocol):
+    """A caller's own strategy for uploads, with the published method (option `resource_uploader`).
+
+    It sends the chunks itself, in any way and order; what it returns is not looked at, and what it
+    raises ends the submission.
+    """
+
+    def run(self, resource_id: str, chunks: Iterable[bytes]) -> object:
+        """Send the chunks of a resource, numbered from 0; they are made while they are read."""
 
 
 class Uploader:
@@ -23,11 +35,20 @@ class Uploader:
         The server.
     chunk_bytes : int, default `CHUNK_BYTES`
         For servers of our own only; published ones count on the default.
+    strategy : ResourceUploader, optional
+        Sends the chunks in its own way; None sends them in order.
     """
 
-    def __init__(self, api: Api, *, chunk_bytes: int = CHUNK_BYTES) -> None:
+    def __init__(
+        self,
+        api: Api,
+        *,
+        chunk_bytes: int = CHUNK_BYTES,
+        strategy: ResourceUploader | None = None,
+    ) -> None:
         self._api = api
         self._chunk_bytes = chunk_bytes
+        self._strategy = strategy
 
     def send(
         self,
@@ -67,12 +88,23 @@ class Uploader:
         Source: HTTP API, section 6.3. There are ``size // chunk + 1`` chunks, so when the size is
         a multiple, 0 included, the last one is empty.
         """
+        chunks = rechunked(content, self._chunk_bytes)
         sent = 0
-        for index, chunk in enumerate(rechunked(content, self._chunk_bytes)):
-            self._api.upload_chunk(file_id, index, chunk)
-            sent += len(chunk)
-            if on_progress is not None:
-                on_progress(sent)
+
+        def counted() -> Iterator[bytes]:
+            nonlocal sent
+            for chunk in chunks:
+                yield chunk
+                # Whoever asks for the next one has sent this one.
+                sent += len(chunk)
+                if on_progress is not None:
+                    on_progress(sent)
+
+        if self._strategy is not None:
+            self._strategy.run(file_id, counted())
+        else:
+            for index, chunk in enumerate(counted()):
+                self._api.upload_chunk(file_id, index, chunk)
         self._api.finish_upload(file_id, purge=purge)
         return sent
 

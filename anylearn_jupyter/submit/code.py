@@ -9,9 +9,10 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
+from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.git_push import push
 from anylearn_jupyter.client.upload import Uploader
 from anylearn_jupyter.entities import Algorithm, ResourceState
@@ -73,30 +74,49 @@ def check_algorithm_name(name: str) -> None:
         )
 
 
-def code_on_server(request: TrainRequest, destination: Destination) -> SentCode:
-    """Load an algorithm that is on the server already; every step about local code is skipped.
+def algorithm_name_of(request: TrainRequest, captured: Snapshot) -> str:
+    """Give the name of the algorithm that a snapshot goes to."""
+    return request.algorithm_name or default_algorithm_name(captured.packing.root)
+
+
+def load_code(request: TrainRequest, api: Api) -> SentCode:
+    """Load an algorithm that is on the server; every step about local code is skipped.
 
     Raises
     ------
     NotFound
-        There is none of that id.
+        There is none of that id or name.
     ServerError
         It is not ready to be trained.
     """
-    destination.progress.step("Looking up the algorithm", str(request.algorithm_id))
-    algorithm = destination.api.algorithm(str(request.algorithm_id))
+    if request.algorithm_fullname is not None:
+        algorithm = api.algorithm_named(request.algorithm_fullname)
+    else:
+        algorithm = api.algorithm(str(request.algorithm_id))
     if algorithm.state != ResourceState.READY:
         raise ServerError(
             f"The algorithm {algorithm.id} ({algorithm.name}) has no complete code on "
-            f"{destination.connection.address} (state {algorithm.state}); send its code first."
+            f"{api.http.address} (state {algorithm.state}); send its code first."
         )
     return SentCode(algorithm, request.algorithm_git_ref, sent=False)
 
 
 def send_code(
-    request: TrainRequest, captured: Snapshot, mirror_id: str, destination: Destination
+    request: TrainRequest,
+    captured: Snapshot,
+    found: Algorithm | None,
+    mirror_id: str,
+    destination: Destination,
 ) -> SentCode:
     """Make sure that the server has a snapshot, complete.
+
+    Parameters
+    ----------
+    found : Algorithm or None
+        The user's algorithm of that name, as the server said a moment ago; None where there is
+        none yet.
+    mirror_id : str
+        The environment that it is attached to.
 
     Raises
     ------
@@ -107,41 +127,57 @@ def send_code(
     -----
     Source: quick_train spec, step 3; HTTP API, sections 7.1 to 7.3.
     """
-    name = request.algorithm_name or default_algorithm_name(captured.packing.root)
-    check_algorithm_name(name)
+    name = algorithm_name_of(request, captured)
     destination.progress.step("Sending the code", f"{name} at {captured.commit[:12]}")
-    algorithm = _algorithm(name, mirror_id, captured, destination)
-    if algorithm.git_address and destination.connection.git_auth() is not None:
-        return _by_git(request, algorithm, captured, destination)
-    return _by_archive(algorithm, captured, destination)
-
-
-def _algorithm(
-    name: str, mirror_id: str, captured: Snapshot, destination: Destination
-) -> Algorithm:
-    """Find the user's algorithm of this name, or make it."""
-    api = destination.api
-    found = api.find_algorithm(name)
     description = f"code of {captured.packing.root.name}"
     if found is None:
-        algorithm_id = destination.create_once(
-            "algorithm",
-            name,
-            lambda key, doubtful: api.add_algorithm(
-                name, mirror_id=mirror_id, description=description, key=key, doubtful=doubtful
-            ),
+        found = _made(name, mirror_id, description, destination)
+    elif found.mirror_id != mirror_id:
+        destination.api.update_algorithm(
+            found.id, name, mirror_id=mirror_id, description=description
         )
-        return api.algorithm(algorithm_id)
-    if found.mirror_id != mirror_id:
-        api.update_algorithm(found.id, name, mirror_id=mirror_id, description=description)
-    return found
+    if found.git_address and destination.connection.git_auth() is not None:
+        return _by_git(request, found, captured, destination)
+    return _by_archive(request, found, captured, destination)
+
+
+def _made(name: str, mirror_id: str, description: str, destination: Destination) -> Algorithm:
+    api = destination.api
+    algorithm_id = destination.create_once(
+        "algorithm",
+        name,
+        lambda key, doubtful: api.add_algorithm(
+            name, mirror_id=mirror_id, description=description, key=key, doubtful=doubtful
+        ),
+    )
+    return api.algorithm(algorithm_id)
 
 
 def _by_git(
     request: TrainRequest, algorithm: Algorithm, captured: Snapshot, destination: Destination
 ) -> SentCode:
-    """Push the snapshot as its branch, and have the server check that it has it."""
-    api, progress = destination.api, destination.progress
+    """Push the snapshot as its branch, and have the server check that it has it.
+
+    A snapshot that was brought there before is not asked for again: the check says if it is gone.
+    """
+    ref = request.algorithm_git_ref or captured.commit
+    place = (destination.server, destination.user_id, algorithm.id)
+    if destination.ledger.has_code(*place, captured.commit):
+        try:
+            destination.api.finish_sync(algorithm.id, captured.commit)
+        except ServerError:
+            destination.ledger.forget_code(*place)
+        else:
+            return SentCode(_ready(algorithm, destination), ref, sent=False)
+    was_sent = _pushed(algorithm, captured, destination)
+    destination.api.finish_sync(algorithm.id, captured.commit)
+    destination.ledger.record_code(*place, captured.commit)
+    fresh = replace(algorithm, state=int(ResourceState.UPLOADING))
+    return SentCode(_ready(fresh, destination), ref, sent=was_sent)
+
+
+def _pushed(algorithm: Algorithm, captured: Snapshot, destination: Destination) -> bool:
+    """Push the snapshot; False where the server had its branch."""
     was_sent = False
 
     def make_pack(have: set[str]) -> Iterator[bytes]:
@@ -151,7 +187,7 @@ def _by_git(
         for piece in captured.pack(have):
             yield piece
             done += len(piece)
-            progress.bytes("sending the code", done, 0)
+            destination.progress.bytes("sending the code", done, 0)
 
     push(
         destination.connection,
@@ -160,24 +196,31 @@ def _by_git(
         captured.commit,
         make_pack,
     )
-    api.finish_sync(algorithm.id, captured.commit)
-    ready = destination.wait_ready(api.algorithm, algorithm.id, f"the code of {algorithm.name}")
-    return SentCode(ready, request.algorithm_git_ref or captured.commit, sent=was_sent)
+    return was_sent
 
 
-def _by_archive(algorithm: Algorithm, captured: Snapshot, destination: Destination) -> SentCode:
+def _ready(algorithm: Algorithm, destination: Destination) -> Algorithm:
+    """Wait until the server is done with the code; one that was ready stays so."""
+    if algorithm.state == ResourceState.READY:
+        return algorithm
+    what = f"the code of {algorithm.name}"
+    return destination.wait_ready(destination.api.algorithm, algorithm.id, what)
+
+
+def _by_archive(
+    request: TrainRequest, algorithm: Algorithm, captured: Snapshot, destination: Destination
+) -> SentCode:
     """Upload the snapshot as a zip, for a server or a login without git.
 
     Notes
     -----
     Source: HTTP API, section 7.3. What such a server has cannot be asked, so it is sent each time.
     """
-    api, progress = destination.api, destination.progress
-    Uploader(api).send(
+    Uploader(destination.api, strategy=request.uploader).send(
         algorithm.id,
         captured.archive(),
         purge=True,
-        on_progress=lambda sent: progress.bytes("sending the code", sent, 0),
+        on_progress=lambda sent: destination.progress.bytes("sending the code", sent, 0),
     )
-    ready = destination.wait_ready(api.algorithm, algorithm.id, f"the code of {algorithm.name}")
-    return SentCode(ready, None, sent=True)
+    fresh = replace(algorithm, state=int(ResourceState.UPLOADING))
+    return SentCode(_ready(fresh, destination), request.algorithm_git_ref, sent=True)

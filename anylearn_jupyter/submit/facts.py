@@ -18,7 +18,9 @@ class DataFact:
     path : Path or None
         The local directory; None for what was named by its id.
     id : str
-        The dataset on the server.
+        The resource on the server.
+    kind : str
+        ``dataset``, ``model`` or ``task`` (its results).
     fingerprint : str
         Its content; empty for what was named by its id.
     size_bytes, files : int or None
@@ -30,6 +32,7 @@ class DataFact:
     name: str
     path: Path | None = None
     id: str = ""
+    kind: str = "dataset"
     fingerprint: str = ""
     size_bytes: int | None = None
     files: int | None = None

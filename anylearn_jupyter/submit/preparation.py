@@ -12,9 +12,11 @@ from anylearn_jupyter.errors import OptionError, SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.command import entry_module, entry_script
 from anylearn_jupyter.submit.entry import check_module, check_script
-from anylearn_jupyter.submit.fingerprint import Fingerprint, fingerprint
+from anylearn_jupyter.submit.fingerprint import fingerprint
+from anylearn_jupyter.submit.local_data import Content
 from anylearn_jupyter.submit.packing_rules import PackingRules
 from anylearn_jupyter.submit.progress import Progress
+from anylearn_jupyter.submit.ready_archive import read_archive
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.snapshot import Snapshot, snapshot
 from anylearn_jupyter.submit.stat_cache import StatCache
@@ -34,20 +36,22 @@ class Preparation:
     snapshot : Snapshot or None
         The code; None where it is on the server.
     contents : dict
-        The fingerprint of each local path in the request's data.
+        What was read of each local path in the request's data.
     notes : tuple of str
         What the user should know, a sentence each.
     """
 
     request: TrainRequest
     snapshot: Snapshot | None
-    contents: dict[Path, Fingerprint]
+    contents: dict[Path, Content]
     notes: tuple[str, ...]
 
     @property
     def code_id(self) -> str:
         """What stands for the code in a digest: the snapshot's commit, or the algorithm's id."""
-        return self.snapshot.commit if self.snapshot else str(self.request.algorithm_id)
+        if self.snapshot is not None:
+            return self.snapshot.commit
+        return str(self.request.algorithm_id or self.request.algorithm_fullname)
 
     def digest(self, server: str) -> str:
         """Give the request's digest on a server."""
@@ -70,13 +74,15 @@ def prepare(request: TrainRequest, progress: Progress, home: Home) -> Preparatio
     check_output(request.output)
     notes: list[str] = []
     captured = None
-    if request.algorithm_dir is not None and request.algorithm_id is None:
+    if request.algorithm_dir is not None and not request.is_code_on_server:
         progress.step("Capturing the code", str(request.algorithm_dir))
         captured = capture(request, request.algorithm_dir, home)
         notes += captured.notes
         notes += values_left_behind(request, captured)
     contents = {
-        one.path: read_data(one.path, progress) for one in request.data if one.path is not None
+        one.path: read_data(one.path, progress, archive=one.archive)
+        for one in request.data
+        if one.path is not None
     }
     for content in contents.values():
         notes += [f"{one.path!r} in the data: {one.reason}." for one in content.skipped[:5]]
@@ -210,12 +216,14 @@ def values_left_behind(request: TrainRequest, captured: Snapshot) -> list[str]:
     return notes
 
 
-def read_data(path: Path, progress: Progress) -> Fingerprint:
-    """Read a dataset's content, each byte at most once, and nothing that is known already."""
+def read_data(path: Path, progress: Progress, *, archive: bool = False) -> Content:
+    """Read local data, each byte at most once, and nothing that is known already."""
     progress.step("Reading the data", str(path))
     label = f"reading {path.name}"
-    return fingerprint(
-        path,
-        on_progress=lambda done, total: progress.bytes(label, done, total),
-        cache=StatCache(),
-    )
+
+    def tell(done: int, total: int) -> None:
+        progress.bytes(label, done, total)
+
+    if archive:
+        return read_archive(path, tell)
+    return fingerprint(path, on_progress=tell, cache=StatCache())

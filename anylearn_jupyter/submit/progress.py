@@ -6,6 +6,7 @@ listen in their own way.
 
 from __future__ import annotations
 
+import threading
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
@@ -40,6 +41,51 @@ class SilentProgress:
 
     def note(self, text: str) -> None:
         """Say nothing."""
+
+
+class ToldProgress:
+    """Passes on what a submission tells, and keeps its notes.
+
+    Notes of other threads, in which the server is asked, wait for the next call of the thread that
+    submits, as `Progress` promises to its listeners.
+
+    Parameters
+    ----------
+    progress : Progress
+        Who listens.
+    """
+
+    def __init__(self, progress: Progress) -> None:
+        self._progress = progress
+        self._thread = threading.get_ident()
+        self._notes: list[str] = []
+        self._passed_on = 0
+
+    @property
+    def notes(self) -> tuple[str, ...]:
+        """Every note so far."""
+        return tuple(self._notes)
+
+    def step(self, name: str, detail: str = "") -> None:
+        """Pass a step on."""
+        self._pass_on()
+        self._progress.step(name, detail)
+
+    def bytes(self, label: str, sent: int, total: int) -> None:
+        """Pass bytes on."""
+        self._progress.bytes(label, sent, total)
+
+    def note(self, text: str) -> None:
+        """Keep a note, and pass it on from the thread that submits."""
+        self._notes.append(text)
+        if threading.get_ident() == self._thread:
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        waiting = self._notes[self._passed_on :]
+        self._passed_on += len(waiting)
+        for text in waiting:
+            self._progress.note(text)
 
 
 class TqdmProgress:

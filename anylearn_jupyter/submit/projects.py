@@ -7,9 +7,12 @@ import secrets
 from anylearn_jupyter.entities import Project
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.submit.destination import Destination
+from anylearn_jupyter.submit.request import TrainRequest
 
 NAME_LIMIT = 50
 """Characters of a project's name (HTTP API, section 5)."""
+
+_GENERATED = "notebook-"
 
 
 def check_project_name(name: str) -> None:
@@ -26,31 +29,38 @@ def check_project_name(name: str) -> None:
         )
 
 
-def provide_project(project_name: str | None, destination: Destination) -> Project:
-    """Give the user's project of a name, made if there is none; without a name, the default one.
+def find_project(request: TrainRequest, destination: Destination) -> Project | None:
+    """Find the project by its id, by its name, or the user's default one; None: it has to be made.
 
-    Where the server knows no default projects, one with a generated name is made, once.
+    Where the server knows no default projects, one that was made for that before is taken.
+
+    Raises
+    ------
+    NotFound
+        There is no project of that id.
 
     Notes
     -----
-    Source: quick_train spec, option ``project_name``; HTTP API, section 5.
+    Source: quick_train spec, options ``project_id`` and ``project_name``; HTTP API, section 5.
     """
     api = destination.api
-    if project_name is not None:
-        found = api.find_project(project_name, destination.connection.username)
-        return found or _made(project_name, destination)
-    found = api.default_project()
-    if found is not None:
-        return found
-    name = f"notebook-{secrets.token_hex(3)}"
-    mine = [project for project in api.projects() if project.name.startswith("notebook-")]
-    return mine[0] if mine else _made(name, destination)
+    if request.project_id is not None:
+        return api.project(request.project_id)
+    if request.project_name is not None:
+        return api.find_project(request.project_name, destination.connection.username)
+    default = api.default_project()
+    if default is not None:
+        return default
+    return next((one for one in api.projects() if one.name.startswith(_GENERATED)), None)
 
 
-def _made(name: str, destination: Destination) -> Project:
+def make_project(request: TrainRequest, destination: Destination) -> Project:
+    """Make the project that `find_project` did not find, once."""
+    name = request.project_name or f"{_GENERATED}{secrets.token_hex(3)}"
+    subject = request.project_name or _GENERATED
     project_id = destination.create_once(
         "project",
-        name,
+        subject,
         lambda key, doubtful: destination.api.add_project(
             name, "made by anylearn-jupyter", key, doubtful=doubtful
         ),

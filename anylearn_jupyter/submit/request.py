@@ -10,10 +10,12 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
+from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
+from anylearn_jupyter.client.upload import ResourceUploader
 from anylearn_jupyter.submit.command import shell_text
 
 DIGEST_FORMAT = 1
@@ -23,24 +25,61 @@ DEFAULT_MIRROR = "QUICKSTART"
 """The environment that every server has (HTTP API, section 4)."""
 
 
+class InputKind(StrEnum):
+    """What an input is on the server."""
+
+    DATASET = "dataset"
+    MODEL = "model"
+    TASK = "task"
+    """An earlier task, whose results are the input."""
+
+
 @dataclass(frozen=True)
 class DataInput:
-    """A dataset that the training reads.
+    """Something that the training reads: a dataset, a model, or the results of an earlier task.
 
     Attributes
     ----------
     name : str
         The hyperparameter that receives its path, without prefix. Several inputs of one name give
-        that hyperparameter several paths.
+        that hyperparameter several paths. Empty for one that is there and given to no parameter.
     path : Path or None
-        A local directory, sent unless the server has its content already.
+        A local directory, file or ready-made archive, sent unless the server has its content.
     id : str or None
-        A dataset that is on the server. Exactly one of `path` and `id` is given.
+        What is on the server, by its id.
+    kind : InputKind
+        A path is never a task.
+    archive : bool
+        The path is an archive whose content is the data.
+    fullname : str or None
+        What is on the server, as ``<username>/<name>``. Exactly one of `path`, `id` and `fullname`
+        is given.
     """
 
     name: str
     path: Path | None = None
     id: str | None = None
+    kind: InputKind = InputKind.DATASET
+    archive: bool = False
+    fullname: str | None = None
+
+    @property
+    def where(self) -> str:
+        """What it is called in a sentence: its path, id or full name."""
+        return str(self.path) if self.path is not None else self.id or str(self.fullname)
+
+    def to_json(self) -> dict[str, Any]:
+        """Give it as it is kept in the ledger."""
+        path = str(self.path) if self.path is not None else None
+        return {**asdict(self), "path": path, "kind": str(self.kind)}
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> DataInput:
+        """Read what `to_json` gave; keys of a newer program are ignored."""
+        own = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        own["path"] = Path(own["path"]) if own.get("path") else None
+        own["kind"] = InputKind(own.get("kind", InputKind.DATASET))
+        return cls(**own)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -53,9 +92,10 @@ class TrainRequest:
         Shell command that starts the training in the root of the code, without the hyperparameters.
         None: the algorithm's own, on servers where it has one.
     algorithm_dir : Path or None
-        The code directory. None only together with `algorithm_id`.
-    algorithm_id : str or None
-        Code that is on the server; skips every step about local code.
+        The code directory. None only where the code is on the server.
+    algorithm_id, algorithm_fullname : str or None
+        Code that is on the server, by its id or as ``<username>/<name>``; skips every step about
+        local code.
     algorithm_git_ref : str or None
         Commit, branch or tag of the algorithm to train from. Default: what was just sent, or with
         `algorithm_id` the algorithm's current code.
@@ -78,6 +118,12 @@ class TrainRequest:
         Shell text that is appended to the command as it is.
     data : tuple of DataInput
         What is mounted.
+    quota_group : str or None
+        The group of resources by name or id. None: the group ``default``.
+    quota_request : tuple of (str, int)
+        How much of each resource. Empty: the group's default package.
+    num_nodes, nproc_per_node : int
+        Machines, and processes on each.
     project_id, project_name : str or None
         At most one of them. Default: the user's default project.
     task_name : str or None
@@ -94,6 +140,9 @@ class TrainRequest:
         Where it was submitted from, absolute: what `%anylearn_resume` goes by.
     polling_s : float
         Seconds between two questions about a resource that the server is still processing, at most.
+    uploader : object or None
+        The caller's own strategy for uploads (``run(resource_id, chunks)``); not part of what is
+        kept or compared.
 
     Notes
     -----
@@ -103,6 +152,7 @@ class TrainRequest:
     entrypoint: str | None
     algorithm_dir: Path | None
     algorithm_id: str | None = None
+    algorithm_fullname: str | None = None
     algorithm_git_ref: str | None = None
     algorithm_name: str | None = None
     require_clean: bool = False
@@ -113,6 +163,10 @@ class TrainRequest:
     hyperparams_delimeter: str = " "
     raw_arguments: str = ""
     data: tuple[DataInput, ...] = ()
+    quota_group: str | None = None
+    quota_request: tuple[tuple[str, int], ...] = ()
+    num_nodes: int = 1
+    nproc_per_node: int = 1
     project_id: str | None = None
     project_name: str | None = None
     task_name: str | None = None
@@ -123,6 +177,12 @@ class TrainRequest:
     server: str | None = None
     working_dir: Path = field(default_factory=Path.cwd)
     polling_s: float = 5.0
+    uploader: ResourceUploader | None = field(default=None, compare=False, repr=False)
+
+    @property
+    def is_code_on_server(self) -> bool:
+        """Whether the code is named by what it is called on the server."""
+        return self.algorithm_id is not None or self.algorithm_fullname is not None
 
     def digest(
         self, snapshot_id: str, fingerprints: Mapping[Path, str], *, server: str | None = None
@@ -150,7 +210,7 @@ class TrainRequest:
         Source: notebook spec, "Run All is safe".
         """
         data = sorted(
-            (one.name, one.id or fingerprints[one.path] if one.path else str(one.id))
+            (one.name, str(one.kind), fingerprints[one.path] if one.path else one.where)
             for one in self.data
         )
         content = {
@@ -165,36 +225,50 @@ class TrainRequest:
             "raw": self.raw_arguments,
             "data": data,
             "env": sorted(self.env),
+            "resources": [self.quota_group or "", sorted(self.quota_request)],
+            "nodes": [self.num_nodes, self.nproc_per_node],
         }
         text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
     def to_json(self) -> dict[str, Any]:
-        """Give the request as it is kept in the ledger; values as the text that was sent."""
-        return {
-            "entrypoint": self.entrypoint,
-            "algorithm_dir": str(self.algorithm_dir) if self.algorithm_dir else None,
-            "algorithm_id": self.algorithm_id,
-            "algorithm_git_ref": self.algorithm_git_ref,
-            "algorithm_name": self.algorithm_name,
-            "require_clean": self.require_clean,
-            "output": self.output,
-            "mirror_name": self.mirror_name,
-            "hyperparams": [[name, shell_text(value)] for name, value in self.hyperparams],
-            "hyperparams_prefix": self.hyperparams_prefix,
-            "hyperparams_delimeter": self.hyperparams_delimeter,
-            "raw_arguments": self.raw_arguments,
-            "data": [
-                {"name": one.name, "path": str(one.path) if one.path else None, "id": one.id}
-                for one in self.data
-            ],
-            "project_id": self.project_id,
-            "project_name": self.project_name,
-            "task_name": self.task_name,
-            "task_description": self.task_description,
-            "env": [list(pair) for pair in self.env],
-            "include": list(self.include),
-            "exclude": list(self.exclude),
-            "server": self.server,
-            "working_dir": str(self.working_dir),
+        """Give the request as it is kept in the ledger."""
+        plain = {
+            name: getattr(self, name)
+            for name in self.__dataclass_fields__
+            if name not in ("data", "hyperparams", "uploader")
         }
+        return {
+            **plain,
+            "algorithm_dir": str(self.algorithm_dir) if self.algorithm_dir else None,
+            "working_dir": str(self.working_dir),
+            "hyperparams": [[name, _kept(value)] for name, value in self.hyperparams],
+            "data": [one.to_json() for one in self.data],
+        }
+
+    @classmethod
+    def from_json(cls, data: Mapping[str, Any]) -> TrainRequest:
+        """Read what `to_json` gave, also after its way through JSON text.
+
+        Keys of a newer program are ignored, and those that an older one did not write have their
+        defaults.
+        """
+        own = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        for name in ("hyperparams", "env", "quota_request"):
+            own[name] = tuple((str(key), value) for key, value in own.get(name, ()))
+        for name in ("include", "exclude"):
+            own[name] = tuple(own.get(name, ()))
+        own["data"] = tuple(DataInput.from_json(one) for one in own.get("data", ()))
+        own["algorithm_dir"] = Path(own["algorithm_dir"]) if own.get("algorithm_dir") else None
+        own["working_dir"] = Path(own.get("working_dir") or Path.cwd())
+        own.pop("uploader", None)
+        return cls(**own)
+
+
+def _kept(value: object) -> object:
+    """Give a value as JSON can hold it: as it is where that is the same, else as shell text."""
+    if isinstance(value, str | int | float):
+        return value
+    if isinstance(value, list | tuple) and all(isinstance(one, str | int | float) for one in value):
+        return list(value)
+    return shell_text(value)

@@ -67,6 +67,14 @@ class CodeCalls(Calls):
             resource(only_object(found, what, f"algorithm {algorithm_id}"), what)
         )
 
+    def algorithm_named(self, fullname: str) -> Algorithm:
+        """Read one algorithm by ``<username>/<name>``; only servers from 0.17 on know that."""
+        what = "GET algorithm/query"
+        found = self.http.get("algorithm/query", {"fullname": fullname})
+        return Algorithm.from_json(
+            resource(only_object(found, what, f"algorithm {fullname}"), what)
+        )
+
     def add_algorithm(
         self, name: str, *, mirror_id: str, description: str, key: str, doubtful: bool = False
     ) -> str:
