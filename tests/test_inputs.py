@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import zipfile
@@ -206,15 +207,21 @@ def test_the_callers_own_uploader_sends_in_its_own_order(project: Path, folder: 
             return True
 
     uploader = Backwards()
-    check = (
-        f'python -c \'import sys; print(open(sys.argv[2]+"/noise.bin", "rb").read() == '
-        f'open("{folder / "noise.bin"}", "rb").read())\''
+    (project / "digest.py").write_text(
+        "import hashlib, sys, pathlib\n"
+        "data = pathlib.Path(sys.argv[2], 'noise.bin').read_bytes()\n"
+        "print(hashlib.sha256(data).hexdigest())\n",
+        encoding="utf-8",
     )
     task, *_ = quick_train(
-        algorithm_dir=project, entrypoint=check, dataset_dir=folder, resource_uploader=uploader
+        algorithm_dir=project,
+        entrypoint="python digest.py",
+        dataset_dir=folder,
+        resource_uploader=uploader,
     )
     assert task.wait().phase == "succeeded"
-    assert task.get_full_log() == "True\n"
+    expected = hashlib.sha256((folder / "noise.bin").read_bytes()).hexdigest()
+    assert task.get_full_log() == f"{expected}\n"
     assert uploader.sent > 2
 
     class Broken:
@@ -242,11 +249,14 @@ def test_resources_are_asked_for_in_both_forms(project: Path) -> None:
         older = trained(project, resource_request=[{"default": {"CPU": 1}}])
     (found,) = current_connection().api.http.get("train_task/query", {"id": older.id})
     assert json.loads(found["resource_request"]) == [{"default": {"CPU": 1}}]
-    with pytest.raises(OptionError, match="'lab' is no resource group.*default"):
+    with pytest.raises(OptionError, match=r"'lab' is no resource group.*default"):
         quick_train(algorithm_dir=project, entrypoint="true", quota_group_name="lab")
     with pytest.raises(OptionError, match="asks for 'two' of 'CPU'"):
         quick_train(algorithm_dir=project, entrypoint="true", quota_group_request={"CPU": "two"})
-    with pytest.raises(OptionError, match="names 2 groups"), pytest.warns(DeprecationWarning):
+    with (
+        pytest.raises(OptionError, match="names 2 groups"),
+        pytest.warns(DeprecationWarning, match="older form"),
+    ):
         quick_train(
             algorithm_dir=project,
             entrypoint="true",
