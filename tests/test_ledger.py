@@ -129,6 +129,17 @@ def test_tasks_are_found_by_their_digest(ledger: Ledger) -> None:
     assert ledger.with_digest("none") == []
 
 
+def test_a_directory_whose_name_is_no_text_can_be_kept_and_asked_for(ledger: Ledger) -> None:
+    odd = os.fsdecode(b"/work/\xff")
+    kept = record(1, working_dir=odd, profile={"request": {"working_dir": odd}})
+
+    ledger.record_task(kept)
+
+    assert [one.id for one in ledger.unfinished(Path(odd))] == [kept.id]
+    assert ledger.unfinished("/work/\ufffd") == []
+    assert ledger.tasks()[0].profile == kept.profile
+
+
 # Whom somebody means.
 
 
@@ -538,6 +549,7 @@ def test_it_is_its_owners_alone(ledger: Ledger, home: Path) -> None:
         "ledger.sqlite3": 0o600,
         "ledger.sqlite3-wal": 0o600,
         "ledger.sqlite3-shm": 0o600,
+        "ledger.sqlite3.lock": 0o600,
     }
     assert home.stat().st_mode & 0o777 == 0o700
 

@@ -29,7 +29,7 @@ from typing import Any, Self
 from anylearn_jupyter.entities import FINAL_STATES, TaskDetail, is_id
 from anylearn_jupyter.errors import ConfigError, NotFound, OptionError
 from anylearn_jupyter.home import Home, boot_identity, make_private_directory
-from anylearn_jupyter.submit.ledger_file import is_damage, open_ledger, set_aside
+from anylearn_jupyter.submit.ledger_file import is_damage, open_ledger, set_aside, storable
 
 SETTLED_AFTER_S = 3600.0
 """Age after which a creation counts as abandoned, whatever process has its number now."""
@@ -180,10 +180,12 @@ class Ledger:
             Only those submitted from this directory.
         """
         marks = ", ".join("?" for _ in FINAL_STATES)
-        where, values = f"WHERE state NOT IN ({marks})", [int(state) for state in FINAL_STATES]
+        where = f"WHERE state NOT IN ({marks})"
+        values: list[object] = [int(state) for state in FINAL_STATES]
         if working_dir is None:
             return self._tasks(where, values)[::-1]
-        return self._tasks(f"{where} AND working_dir = ?", [*values, str(working_dir)])[::-1]
+        values.append(storable(str(working_dir)))
+        return self._tasks(f"{where} AND working_dir = ?", values)[::-1]
 
     def with_digest(self, digest: str) -> list[TaskRecord]:
         """Give the tasks of requests with this digest, newest first."""
@@ -479,8 +481,8 @@ def _row_of(record: TaskRecord) -> dict[str, object]:
     row: dict[str, object] = {
         name: getattr(record, name) for name in TaskRecord.__dataclass_fields__
     }
-    row["profile"] = json.dumps(record.profile, ensure_ascii=False)
-    return row
+    row["profile"] = json.dumps(record.profile)
+    return {name: storable(one) if isinstance(one, str) else one for name, one in row.items()}
 
 
 def _record_of(row: sqlite3.Row) -> TaskRecord:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import AbstractContextManager, closing, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -37,7 +37,19 @@ def open_ledger(path: Path) -> sqlite3.Connection:
         It is of a newer format.
     sqlite3.DatabaseError
         It is damaged (`is_damage`), busy for too long, or cannot be written.
+    OSError
+        It cannot be opened, or another process has been opening it for too long.
     """
+    with _nobody_renames(path):
+        return _open(path)
+
+
+def _nobody_renames(path: Path) -> AbstractContextManager[None]:
+    """Keep others from setting the file aside, or opening it, so that it stays with its log."""
+    return locked(path.with_name(f"{path.name}.lock"), timeout_s=BUSY_TIMEOUT_S)
+
+
+def _open(path: Path) -> sqlite3.Connection:
     # Made by us first, so that it and its sidecars are readable by the owner alone from the start.
     os.close(os.open(path, os.O_RDWR | os.O_CREAT | getattr(os, "O_CLOEXEC", 0), 0o600))
     try:
@@ -65,9 +77,9 @@ def set_aside(path: Path) -> SetAside | None:
     sqlite3.DatabaseError
         As `open_ledger`, but for damage.
     """
-    with locked(path.with_name(f"{path.name}.lock"), timeout_s=BUSY_TIMEOUT_S):
+    with _nobody_renames(path):
         try:
-            open_ledger(path).close()
+            _open(path).close()
         except sqlite3.DatabaseError as error:
             if not is_damage(error):
                 raise
@@ -85,6 +97,11 @@ def set_aside(path: Path) -> SetAside | None:
 def is_damage(error: sqlite3.DatabaseError) -> bool:
     """Whether the file itself is at fault."""
     return (getattr(error, "sqlite_errorcode", 0) & 0xFF) in _DAMAGED
+
+
+def storable(text: str) -> str:
+    """Write what is no text, such as a directory's name that is no UTF-8, in a way that is one."""
+    return text.encode("utf-8", "backslashreplace").decode()
 
 
 def _connect(name: str, *, uri: bool = False) -> sqlite3.Connection:
