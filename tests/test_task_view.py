@@ -127,6 +127,9 @@ def test_why_it_failed_comes_from_the_last_traceback() -> None:
     assert found[-1] == "E: end"
     assert len(found) == 12
     assert cause_of([]) == ()
+    assert cause_of([f'  File "/home/me/engine/tasks/{TASK}/code/t.py", line 1']) == (
+        '  File "t.py", line 1',
+    )
     assert viewed(log("\n".join(trace)), state(FAILED)).snapshot().cause == tuple(trace)
     assert viewed(log("\n".join(trace))).snapshot().cause == ()
 

@@ -144,7 +144,7 @@ def test_a_failed_task_shows_its_cause_first() -> None:
     text = assert_harmless(source).text
     assert text.index("ended by signal 9 (SIGKILL)") < text.index("ValueError: <no>")
     assert text.index("ValueError: <no>") < text.index("commit a1b2")
-    assert "the last 40 of 93 lines" in text
+    assert "the last 24 of 93 lines" in text
     assert "https://train.example" in text
     assert "✗ digits-1 · ended by signal 9" in as_text(snapshot(FAILED, log), None, "local")
 

@@ -83,7 +83,7 @@ def svg(panel: Panel) -> str:
         for name, points in panel.series[: len(COLORS)]
     ]
     across = _Scale.of((x for _, points in lines for x, _ in points), _LEFT, _WIDTH - _RIGHT, 5)
-    up = _Scale.of((y for _, points in lines for _, y in points), _HEIGHT - _BOTTOM, _TOP, 4)
+    up = _Scale.of((y for _, points in lines for _, y in points), _HEIGHT - _BOTTOM, _TOP, 4, 0.04)
     drawn = [_frame(across, up)]
     for number, (_, points) in enumerate(lines):
         path = " ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points)
@@ -119,12 +119,15 @@ class _Scale:
     ticks: tuple[float, ...]
 
     @classmethod
-    def of(cls, values: Iterable[float], start: float, end: float, count: int) -> _Scale:
+    def of(
+        cls, values: Iterable[float], start: float, end: float, count: int, air: float = 0.0
+    ) -> _Scale:
         found = list(values)
         low, high = min(found), max(found)
         if high - low <= max(abs(low), abs(high)) * 1e-12 + 1e-290:
             margin = abs(low) * 0.1 if abs(low) > 1e-280 else 1.0
             low, high = low - margin, high + margin
+        low, high = low - air * (high - low), high + air * (high - low)
         return cls(low, high, start, end, tuple(_ticks(low, high, count)))
 
     def place(self, value: float) -> float:
@@ -134,13 +137,13 @@ class _Scale:
 
 def _ticks(low: float, high: float, count: int) -> list[float]:
     """Give round values between two others."""
-    rough = (high - low) / count
+    rough = 0.75 * (high - low) / count
     magnitude = 10.0 ** math.floor(math.log10(rough))
     width = next((n * magnitude for n in (1, 2, 5) if n * magnitude >= rough), 10 * magnitude)
     first = math.ceil(low / width)
     return [
         (first + number) * width
-        for number in range(count + 2)
+        for number in range(2 * count)
         if (first + number) * width <= high + width * 1e-9
     ]
 

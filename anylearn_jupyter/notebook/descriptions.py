@@ -20,6 +20,9 @@ from anylearn_jupyter.submit.outcome import outcome_text
 MAX_WORDS = 2_000
 """Characters of one fact, such as a command, that a view shows."""
 
+CODE_ROWS = ("parameters", "command")
+"""Labels of the facts that are shown as code is."""
+
 SIGNS = {
     TaskPhase.SUCCEEDED: "✓",
     TaskPhase.FAILED: "✗",

@@ -6,6 +6,7 @@ it; each method holds the lock for a moment only.
 
 from __future__ import annotations
 
+import re
 import threading
 import time
 from collections.abc import Sequence
@@ -19,11 +20,13 @@ from anylearn_jupyter.notebook.series import Point, Series
 from anylearn_jupyter.notebook.terminal import TerminalText
 from anylearn_jupyter.submit.metric_lines import MetricReader, Progress
 
-TAIL_LINES = 40
+TAIL_LINES = 24
 """Lines of the log that a static view shows."""
 
 _CAUSE_LINES = 12
 _TRACEBACK = "Traceback (most recent call last)"
+# The engine's own directory for a task's code says nothing to its author.
+_CODE_DIRECTORY = re.compile(r"/[^\s\"']*/tasks/TRAI[0-9a-f]{28}/code/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -284,7 +287,7 @@ class TaskView:
 
 def cause_of(lines: Sequence[str]) -> tuple[str, ...]:
     """Give the last lines that tell why a task failed: the last traceback, else the last few."""
-    words = [plain(line) for line in lines]
+    words = [_CODE_DIRECTORY.sub("", plain(line)) for line in lines]
     while words and not words[-1].strip():
         words.pop()
     found = [number for number, line in enumerate(words) if line.startswith(_TRACEBACK)]

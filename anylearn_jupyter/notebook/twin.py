@@ -17,6 +17,7 @@ from anylearn_jupyter.entities import TaskPhase
 from anylearn_jupyter.notebook import curves
 from anylearn_jupyter.notebook.ansi import plain, static_html
 from anylearn_jupyter.notebook.descriptions import (
+    CODE_ROWS,
     SIGNS,
     as_of_text,
     fact_rows,
@@ -140,12 +141,18 @@ def _notices(snapshot: Snapshot) -> Iterable[str]:
 
 
 def _facts_table(facts: Facts | None, snapshot: Snapshot) -> str:
+    label_look = f"flex:0 0 88px;{_FAINT}"
+    look = "overflow-wrap:anywhere;min-width:0"
     rows = "".join(
-        f'<div style="display:flex;gap:12px"><span style="flex:0 0 88px;{_FAINT}">{_said(label)}'
-        f'</span><span style="overflow-wrap:anywhere;min-width:0">{_said(text)}</span></div>'
+        f'<div style="display:flex;gap:12px"><span style="{label_look}">{_said(label)}</span>'
+        f'<span style="{look}{_font(label)}">{_said(text)}</span></div>'
         for label, text in fact_rows(facts, snapshot.detail)
     )
     return f'<div style="margin:8px 0">{rows}</div>' if rows else ""
+
+
+def _font(label: str) -> str:
+    return f";{_MONO};font-size:12px" if label in CODE_ROWS else ""
 
 
 def _progress(snapshot: Snapshot) -> Iterable[str]:
@@ -162,7 +169,9 @@ def _progress(snapshot: Snapshot) -> Iterable[str]:
 
 
 def _metrics(snapshot: Snapshot) -> Iterable[str]:
-    values = latest_values(snapshot.series)
+    panels = curves.panels(snapshot.series)
+    curved = {name for panel in panels for name, _ in panel.series}
+    values = latest_values([one for one in snapshot.series if one[0] not in curved])
     if values:
         words = "".join(
             f'<span style="margin-right:16px"><span style="{_FAINT}">{_said(name)}</span> '
@@ -170,7 +179,6 @@ def _metrics(snapshot: Snapshot) -> Iterable[str]:
             for name, value in values[:_MAX_VALUES]
         )
         yield f'<div style="margin:8px 0">{words}</div>'
-    panels = curves.panels(snapshot.series)
     if panels:
         drawn = "".join(curves.svg(panel) for panel in panels[: curves.MAX_PANELS])
         yield f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin:8px 0">{drawn}</div>'
@@ -186,7 +194,7 @@ def _log(snapshot: Snapshot) -> Iterable[str]:
     yield (
         f'<div style="{_FAINT};margin-top:8px">Log, {which}</div>'
         '<pre style="background:rgba(128,128,128,.08);color:inherit;border-radius:6px;'
-        f"padding:8px 12px;margin:4px 0 0;overflow:auto;max-height:420px;{_MONO};font-size:12px;"
+        f"padding:8px 12px;margin:4px 0 0;overflow:auto;{_MONO};font-size:12px;"
         f'line-height:1.4">{lines}</pre>'
     )
 

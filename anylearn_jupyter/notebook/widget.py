@@ -85,6 +85,8 @@ class TaskCard(anywidget.AnyWidget):
         data["text/plain"] = (
             f"Task {name_of(detail)} ({detail.id}) on {server_text(self.feed.task.server)}"
         )
+        # A page that knows HTML and no widgets shows the twin, which says that and more.
+        data["text/html"] = "<div></div>"
         return data
 
     def open(self) -> None:

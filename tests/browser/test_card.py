@@ -20,6 +20,24 @@ from browser.training_scripts import HARMLESS, PAYLOADS, POISON, WAITING
 from waiting import wait_until
 
 TIMEOUT_MS = 30_000
+LINE = re.compile(r"line (\d+)")
+
+FAILING = """
+import argparse, sys, time
+from anylearn_jupyter.tracking import report
+p = argparse.ArgumentParser()
+for name in ("--lr", "--epochs", "--data"): p.add_argument(name)
+p.parse_args()
+print("\\033[1;34m==>\\033[0m reading 1,797 images of \\033[36m8x8\\033[0m pixels")
+for done in range(0, 101, 4):
+    print(f"\\rpreparing {done:3d}%|{'#' * (done // 4):25}| {done}/100 [00:01<00:00]", end="")
+print()
+for epoch in range(1, 5):
+    report(step=epoch, loss=2.2 / epoch, val_loss=2.5 / epoch ** 0.7, accuracy=1 - 0.6 / epoch)
+    print(f"\\033[32mepoch {epoch}/4\\033[0m  loss \\033[1m{2.2 / epoch:.3f}\\033[0m")
+print("\\033[33mwarning:\\033[0m the learning rate is high", file=sys.stderr, flush=True)
+raise ValueError("the loss is not a number")
+"""
 
 
 @pytest.fixture
@@ -27,6 +45,8 @@ def notebook(open_notebook: Callable[[], NotebookPage], tmp_path: Path) -> Noteb
     """Open a notebook beside a training script, with the extension loaded."""
     opened = open_notebook()
     (opened.path.parent / "waiting.py").write_text(WAITING, encoding="utf-8")
+    (opened.path.parent / "digits").mkdir()
+    (opened.path.parent / "digits" / "images.csv").write_text("0,1,2\n" * 2_000, encoding="utf-8")
     (opened.path.parent / "poison.py").write_text(POISON, encoding="utf-8")
     opened.run(0, "%load_ext anylearn_jupyter")
     return opened
@@ -68,9 +88,6 @@ def newest(card: Locator) -> int:
     return numbers[-1] if numbers else 0
 
 
-LINE = re.compile(r"line (\d+)")
-
-
 def all_lines(card: Locator) -> list[str]:
     """Scroll through the whole log and read every row."""
     lines: dict[int, str] = {}
@@ -87,6 +104,21 @@ def all_lines(card: Locator) -> list[str]:
         wait_until(read, 10, "the rows in sight")
     assert sorted(lines) == list(range(len(lines)))
     return [lines[number] for number in sorted(lines)]
+
+
+def picture(notebook: NotebookPage, card: Locator, name: str) -> None:
+    """Keep a picture of a card as an artifact of the run."""
+    notebook.screenshots.mkdir(parents=True, exist_ok=True)
+    card.screenshot(path=notebook.screenshots / f"{notebook.server.app}-{name}.png")
+
+
+def set_theme(notebook: NotebookPage, name: str) -> None:
+    notebook.page.evaluate(
+        "(theme) => { window.jupyterapp.commands.execute('apputils:change-theme', { theme }); }",
+        name,
+    )
+    light = "false" if "Dark" in name else "true"
+    expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
 
 
 def badge(card: Locator) -> Locator:
@@ -113,8 +145,7 @@ def test_lives_while_a_cell_runs_and_survives_restart_and_reload(
     (notebook.path.parent / "go").touch()
     notebook.wait_ran(2)
     wait_until(lambda: live.locator(".anl-curve").count() == 1, 30, "the curve")
-    notebook.show(1)
-    notebook.screenshot("card-running")
+    picture(notebook, live, "card-running")
 
     # Saved in the middle: it says as of when and how to go on.
     wait_until(lambda: "line 1" in str(notebook.outputs(1)), 30, "lines in the twin")
@@ -155,8 +186,7 @@ def test_lives_while_a_cell_runs_and_survives_restart_and_reload(
     wait_until(lambda: shown_lines(final)[-1:] == ["line last"], 20, "the last line")
     assert final.locator(".anl-line span").last.evaluate("(e) => e.style.color") != ""
     wait_until(lambda: "succeeded" in str(notebook.outputs(4)), 20, "the twin's last version")
-    notebook.show(4)
-    notebook.screenshot("card-succeeded")
+    picture(notebook, final, "card-succeeded")
     notebook.save()
     page = open_export(notebook, context, "after-the-resume")
     twin = page.locator("[data-snap]").last
@@ -180,14 +210,14 @@ def test_stop_asks_once_more_and_stops_while_a_cell_runs(
     stop.focus()
     stop.press("Enter")
     expect(stop).to_have_text("Really stop?")
-    notebook.screenshot("card-really-stop")
+    picture(notebook, live, "card-really-stop")
     stop.press("Enter")
     expect(badge(live)).to_have_text("stopped", timeout=TIMEOUT_MS)
-    assert notebook.state() == "busy"
+    assert not notebook.page.evaluate("() => window.__test.ran[2]"), "the cell still runs"
     assert not stop.is_visible()
     (notebook.path.parent / "go").touch()
     notebook.wait_ran(2)
-    notebook.screenshot("card-stopped")
+    picture(notebook, live, "card-stopped")
 
 
 def test_two_cells_show_one_task_and_the_twin_stays_in_its_own(
@@ -226,8 +256,7 @@ def test_poison_stays_text(notebook: NotebookPage, context: BrowserContext) -> N
     expect(live.locator(".anl-legend")).to_contain_text("canary-series")
     wait_until(lambda: "the poison is out" in str(notebook.outputs(1)), 20, "the twin")
     assert notebook.page.evaluate(HARMLESS) == []
-    notebook.show(1)
-    notebook.screenshot("card-poison")
+    picture(notebook, live, "card-poison")
 
     notebook.save()
     notebook.reload()
@@ -248,3 +277,28 @@ def test_poison_stays_text(notebook: NotebookPage, context: BrowserContext) -> N
     )
     assert notebook.page.evaluate(HARMLESS) == []
     notebook.screenshot("poison-without-kernel")
+
+
+def test_a_failure_shows_its_cause_and_reads_well_in_the_dark(
+    notebook: NotebookPage, context: BrowserContext
+) -> None:
+    (notebook.path.parent / "failing.py").write_text(FAILING, encoding="utf-8")
+    notebook.run(1, "%%anylearn_train failing.py -n fails -d data=digits\nlr=1e-3\nepochs=4")
+    live = card(notebook, 1)
+    expect(badge(live)).to_have_text("failed with exit code 1", timeout=TIMEOUT_MS)
+    expect(live.locator(".anl-cause")).to_contain_text("ValueError: the loss is not a number")
+    expect(live.locator(".anl-cause")).to_contain_text("Traceback (most recent call last)")
+    wait_until(lambda: live.locator(".anl-chart").count() == 2, 20, "two charts")
+    assert live.locator(".anl-curve").count() == 3
+    assert "100%" in "".join(shown_lines(live))
+    assert sum("%|" in line for line in all_lines(live)) == 1, "a bar is one line"
+    live.locator(".anl-log").evaluate("(log) => { log.scrollTop = log.scrollHeight; }")
+    picture(notebook, live, "card-failed-light")
+    set_theme(notebook, "JupyterLab Dark")
+    picture(notebook, live, "card-failed-dark")
+    wait_until(lambda: "ValueError" in str(notebook.outputs(1)), 20, "the twin")
+    notebook.page.set_viewport_size({"width": 700, "height": 900})
+    picture(notebook, live, "card-failed-narrow")
+    assert live.evaluate("(card) => card.scrollWidth <= card.clientWidth")
+    notebook.save()
+    open_export(notebook, context, "failed")

@@ -427,9 +427,9 @@ function panelsOf(series) {
 }
 
 function ticksOf(low, high, wanted) {
-  const rough = (high - low) / wanted;
+  const rough = (0.75 * (high - low)) / wanted;
   const magnitude = 10 ** Math.floor(Math.log10(rough));
-  const width = [1, 2, 5, 10].map((n) => n * magnitude).find((n) => n >= rough * 0.999);
+  const width = [1, 2, 5, 10].map((n) => n * magnitude).find((n) => n >= rough) ?? rough;
   const ticks = [];
   for (let n = Math.ceil(low / width); n * width <= high + width * 1e-9; n++) {
     ticks.push(n * width);
@@ -452,6 +452,12 @@ function rangeOf(numbers) {
   return [low, high];
 }
 
+/** Leave some air above and below a curve. */
+function wider([low, high]) {
+  const air = (high - low) * 0.04;
+  return [low - air, high + air];
+}
+
 /** One chart; it is drawn anew with each news, which is cheap at these sizes. */
 class Chart {
   constructor(title) {
@@ -469,7 +475,7 @@ class Chart {
     const [left, right, top, bottom] = [48, 332, 8, 138];
     const bounded = (n) => Math.max(-1e300, Math.min(n, 1e300));
     const xs = rangeOf(lines.flatMap((one) => one.points.map((p) => bounded(p[0]))));
-    const ys = rangeOf(lines.flatMap((one) => one.points.map((p) => bounded(p[1]))));
+    const ys = wider(rangeOf(lines.flatMap((one) => one.points.map((p) => bounded(p[1])))));
     this.x = (n) => left + ((bounded(n) - xs[0]) / (xs[1] - xs[0])) * (right - left);
     this.y = (n) => bottom - ((bounded(n) - ys[0]) / (ys[1] - ys[0])) * (bottom - top);
     const parts = [];
@@ -748,6 +754,7 @@ class View {
       title += `; the first ${store.oldest.toLocaleString('en')} are in %anylearn_logs ${store.model.get('task_id')}`;
     }
     this.logTitle.textContent = title;
+    this.followButton.hidden = Boolean(store.state.finished);
     this.log.element.classList.toggle('anl-empty', !lines);
     this.log.element.dataset.empty = store.state.finished
       ? 'It wrote nothing.'
