@@ -144,7 +144,12 @@ class TqdmProgress:
 
         from tqdm import tqdm
 
-        tqdm.write(f"note: {text}", file=sys.stderr)
+        bar = self._bar
+        if bar is None or bar.disable or bar.last_print_t < bar.start_t + _DELAY_S:
+            # `tqdm.write` would show a bar that is too young to be shown, and leave its line open.
+            sys.stderr.write(f"note: {text}\n")
+        else:
+            tqdm.write(f"note: {text}", file=sys.stderr)
 
     def close(self) -> None:
         """Close the bar, if there is one."""

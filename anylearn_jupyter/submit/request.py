@@ -209,9 +209,13 @@ class TrainRequest:
         -----
         Source: notebook spec, "Run All is safe".
         """
+        # Inputs of one name keep their order, which is that of the paths on the command line.
         data = sorted(
-            (one.name, str(one.kind), fingerprints[one.path] if one.path else one.where)
-            for one in self.data
+            (
+                (one.name, str(one.kind), fingerprints[one.path] if one.path else one.where)
+                for one in self.data
+            ),
+            key=lambda named: named[0],
         )
         content = {
             "format": DIGEST_FORMAT,
