@@ -274,6 +274,14 @@ class Endpoint:
     started_ms: int
     format: int = ENDPOINT_FORMAT
 
+    @property
+    def port(self) -> int | None:
+        """Where on 127.0.0.1 it listens; None where the address is no engine's."""
+        host, _, port = self.address.removeprefix("http://").partition(":")
+        if host != "127.0.0.1" or not (port.isascii() and port.isdigit() and len(port) <= 5):
+            return None
+        return int(port) if 0 < int(port) < 1 << 16 else None
+
     def write(self, home: Home) -> None:
         """Write ``endpoint.json``."""
         write_private(home.endpoint, json.dumps(asdict(self), indent=1).encode())

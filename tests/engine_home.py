@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from anylearn_jupyter.client.engine_process import Engine, find_or_start
+from anylearn_jupyter.config import Settings
 from anylearn_jupyter.engine.processes import Process
 from anylearn_jupyter.home import Home
 from conftest import SCRUBBED_PREFIXES
@@ -78,6 +82,35 @@ class EngineHome:
         status = self.status()
         self.address, self.pid = status["address"], status["pid"]
         return self
+
+    def ask(self) -> Engine:
+        """Find or start the engine as a kernel does, and note where it is."""
+        found = find_or_start(replace(Settings.read(), home=self.home))
+        self.address, self.pid = found.address, found.pid
+        return found
+
+    def kill(self) -> None:
+        """Kill the engine with -9."""
+        process = Process.find(self.pid)
+        assert process is not None
+        assert process.send(signal.SIGKILL)
+        wait_until(lambda: not process.alive, 10, "the engine is dead")
+
+    def serving(self) -> list[int]:
+        """Give the processes that serve this home."""
+        variable = f"ANYLEARN_HOME={self.home.root}\0".encode()
+        found = []
+        for entry in Path("/proc").iterdir():
+            try:
+                if (
+                    entry.name.isdigit()
+                    and b"anylearn_jupyter.engine\0serve" in (entry / "cmdline").read_bytes()
+                    and variable in (entry / "environ").read_bytes()
+                ):
+                    found.append(int(entry.name))
+            except OSError:
+                continue  # it has ended meanwhile
+        return found
 
     def stop(self, *words: str) -> str:
         """End the engine; gives what the command says."""

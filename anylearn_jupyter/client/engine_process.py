@@ -24,7 +24,6 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from pathlib import Path
-from urllib.parse import urlsplit
 
 from anylearn_jupyter.client.auth import MASK
 from anylearn_jupyter.client.locks import is_locked, locked
@@ -89,13 +88,17 @@ def find_or_start(settings: Settings) -> Engine:
         )
     home = settings.home
     token = engine_token(home)
+    looked_at = Endpoint.read(home)
     found = find(home, token)
     if found is not None:
         return found
     # Whoever starts it may take all of its time, and this process may come after it.
     try:
         with locked(home.start_lock, settings.engine_start_timeout_s * 2):
-            return find(home, token) or _start(settings, token)
+            # A stranger who says nothing costs seconds, so the same record is not asked again.
+            if Endpoint.read(home) != looked_at:
+                found = find(home, token)
+            return found or _start(settings, token)
     except TimeoutError as error:
         raise EngineError(
             f"Another process has been starting the engine for more than "
@@ -115,12 +118,12 @@ def find(home: Home, token: str) -> Engine | None:
     endpoint = Endpoint.read(home)
     if endpoint is None or endpoint.boot != boot_identity():
         return None
-    parts = urlsplit(endpoint.address)
-    if parts.scheme != "http" or parts.hostname != "127.0.0.1" or parts.port is None:
+    port = endpoint.port
+    if port is None:
         return None
     try:
-        with socket.create_connection((parts.hostname, parts.port), timeout=_CONNECT_S) as sock:
-            prove(sock, f"{parts.hostname}:{parts.port}", token)
+        with socket.create_connection(("127.0.0.1", port), timeout=_CONNECT_S) as sock:
+            prove(sock, f"127.0.0.1:{port}", token)
     except EngineError:
         return None  # a stranger on its port; our engine takes another one
     except TimeoutError as error:

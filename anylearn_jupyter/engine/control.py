@@ -17,7 +17,7 @@ import time
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlencode, urlsplit
+from urllib.parse import urlencode
 
 from anylearn_jupyter.engine.engine_log import last_lines, open_log
 from anylearn_jupyter.errors import EngineError
@@ -75,11 +75,11 @@ class Control:
             raise NotRunning(f"No engine runs for {home.root}; `anylearn-engine start` starts one.")
         self.endpoint = endpoint
         self._token = engine_token(home)
-        parts = urlsplit(endpoint.address)
-        self._host = f"{parts.hostname}:{parts.port}"
-        if parts.hostname != "127.0.0.1" or parts.port is None:
+        port = endpoint.port
+        if port is None:
             raise NotRunning(f"The record {home.endpoint} names no engine of this machine.")
-        self._connection = HTTPConnection(parts.hostname, parts.port, timeout=_ANSWER_S)
+        self._host = f"127.0.0.1:{port}"
+        self._connection = HTTPConnection("127.0.0.1", port, timeout=_ANSWER_S)
         self._prove()
 
     def close(self) -> None:
