@@ -35,3 +35,13 @@ class GivenOptions:
     def texts(self, name: str) -> tuple[str, ...]:
         """Give the texts of an option that may be repeated."""
         return tuple(self.names.text(template) for template in getattr(self.given, name))
+
+    def value(self, name: str) -> object:
+        """Give an option that takes an object: the value of its expression, or its variable."""
+        template = getattr(self.given, name)
+        if template is None:
+            return None
+        value = self.names.value(template)
+        if isinstance(value, str) and value.isidentifier() and self.names.has(value):
+            return self.names.variable(value)
+        return value

@@ -81,6 +81,7 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         help="send a folder (once), or name a dataset by its id; the script gets its path as NAME",
     ),
     argument("--dataset-dir", metavar="DIR", help="a folder, given to the script as its dataset"),
+    argument("--dataset-archive", metavar="FILE", help="the same, packed already"),
     argument(
         "--dataset-id",
         action="append",
@@ -91,7 +92,43 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
     argument(
         "--dataset-hyperparam-name",
         metavar="NAME",
-        help="the hyperparameter for --dataset-dir and --dataset-id; default: dataset",
+        help="the hyperparameter that gets their paths; default: dataset",
+    ),
+    argument("--model-dir", metavar="DIR", help="a folder, given to the script as its model"),
+    argument("--model-archive", metavar="FILE", help="the same, packed already"),
+    argument(
+        "--model-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="a model on the server, given to the script as its model",
+    ),
+    argument(
+        "--model-hyperparam-name",
+        metavar="NAME",
+        help="the hyperparameter that gets their paths; default: model",
+    ),
+    argument(
+        "--pretrain-task-id",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="an earlier task, whose results are given to the script",
+    ),
+    argument(
+        "--pretrain-hyperparam-name",
+        metavar="NAME",
+        help="the hyperparameter that gets their paths; default: pretrain",
+    ),
+    argument(
+        "--resource-uploader",
+        metavar="{OBJECT}",
+        help="a strategy of your own for uploads; default: in order, with a bar",
+    ),
+    argument(
+        "--resource-polling",
+        metavar="SECONDS",
+        help="longest pause between two questions about what is being processed; default: 5",
     ),
     argument_group("code"),
     argument("--algorithm-dir", metavar="DIR", help="the code directory; default: the notebook's"),
@@ -139,11 +176,17 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         "--output", metavar="DIR", help="where the script writes its results; default: output"
     ),
     argument("--task-description", metavar="TEXT", help="a text for the task's record"),
+    argument("--quota-group-name", metavar="NAME", help="a group of resources, by name or id"),
     argument(
-        "--resource-polling",
-        metavar="SECONDS",
-        help="longest pause between two questions about what is being processed; default: 5",
+        "--quota-group-request",
+        action="append",
+        default=[],
+        metavar="NAME=AMOUNT",
+        help="how much of a resource, or {dict} for several; default: the server's package",
     ),
+    argument("--resource-request", metavar="{LIST}", help="the older form of the two above"),
+    argument("--num-nodes", metavar="N", help="machines; default: 1"),
+    argument("--nproc-per-node", metavar="N", help="processes on each; default: 1"),
 )
 """In the order in which the help shows them."""
 

@@ -9,7 +9,7 @@ from anylearn_jupyter.notebook.printing import show_rows
 from anylearn_jupyter.notebook.terminal import size_text
 from anylearn_jupyter.submit.facts import DataFact, Facts
 from anylearn_jupyter.submit.packing_list import PackingList, Skipped
-from anylearn_jupyter.submit.pipeline import Plan
+from anylearn_jupyter.submit.planning import Plan
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -24,7 +24,7 @@ def show_plan(shell: InteractiveShell, plan: Plan, notes: Iterable[str] = ()) ->
     Parameters
     ----------
     plan : Plan
-        What `pipeline.plan` found out.
+        What `planning.plan` found out.
     notes : iterable of str
         What else the user should know.
     """

@@ -57,7 +57,7 @@ def check_names(parser: ScriptParser, sources: Mapping[str, str]) -> None:
         long_names = [name for name in known if name.startswith("--") and name != "--help"]
         listed = ", ".join(long_names[:_SHOWN_OPTIONS]) or "none with a long name"
         more = ", …" if len(long_names) > _SHOWN_OPTIONS else ""
-        guess = f"; did you mean {near[0].lstrip('-')!r}?" if near else ";"
+        guess = f"; did you mean {near[0].lstrip('-')!r}?" if near else "."
         raise OptionError(
             f"`{source}`: {parser.script} has no option {word}{guess} Its options: {listed}{more}."
         )

@@ -13,7 +13,8 @@ from anylearn_jupyter.notebook.plan_view import show_plan
 from anylearn_jupyter.notebook.printing import say
 from anylearn_jupyter.notebook.submitting import LineProgress, PlainProgress
 from anylearn_jupyter.notebook.training import Training, check_variable, training
-from anylearn_jupyter.submit.pipeline import plan, submit
+from anylearn_jupyter.submit.pipeline import submit
+from anylearn_jupyter.submit.planning import plan
 from anylearn_jupyter.submit.task import TrainTask
 
 if TYPE_CHECKING:

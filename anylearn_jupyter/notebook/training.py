@@ -7,25 +7,29 @@ from __future__ import annotations
 
 import argparse
 import keyword
-import math
 import shlex
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
 from anylearn_jupyter.client.connection import chosen_server
 from anylearn_jupyter.config import normal_host
-from anylearn_jupyter.entities import is_id
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.notebook.discover import discover
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.given_options import GivenOptions
 from anylearn_jupyter.notebook.grammar import read_body
+from anylearn_jupyter.notebook.inputs import (
+    mounted,
+    polling_s,
+    project,
+    resources,
+    uploader,
+    variables,
+)
 from anylearn_jupyter.notebook.script_parser import ScriptParser
 from anylearn_jupyter.notebook.values import SHELL_WORK, values_of
 from anylearn_jupyter.submit.command import entry_command, entry_module, entry_script
-from anylearn_jupyter.submit.published import checked_mount_name, checked_variables
-from anylearn_jupyter.submit.request import DEFAULT_MIRROR, DataInput, TrainRequest
+from anylearn_jupyter.submit.request import DEFAULT_MIRROR, TrainRequest
 
 
 @dataclass(frozen=True)
@@ -73,11 +77,11 @@ def training(
     algorithm_id = options.text("algorithm_id")
     directory = _directory(options, algorithm_id)
     entrypoint = _entrypoint(options, directory)
-    data = _data(options)
+    data = mounted(options)
     parser, note = _script_parser(entrypoint, directory, options)
     hyperparams, raw = values_of(options, read_body(body, names), data, parser, entrypoint or "")
     values_given = bool(hyperparams or raw)
-    project_id, project_name = _project(options)
+    project_id, project_name = project(options)
     if options.given.require_clean and options.given.algorithm_force_update:
         raise OptionError("--require-clean and --algorithm-force-update exclude each other.")
     request = TrainRequest(
@@ -98,11 +102,13 @@ def training(
         project_name=project_name,
         task_name=options.text("name"),
         task_description=options.text("task_description") or "",
-        env=_variables(options),
+        env=variables(options),
+        **resources(options),
         include=options.texts("include"),
         exclude=options.texts("exclude"),
         server=_server(options, configured_server),
-        polling_s=_polling(options),
+        polling_s=polling_s(options),
+        uploader=uploader(options),
     )
     return Training(request, (note,) if note and values_given else ())
 
@@ -220,67 +226,7 @@ def _script_parser(
     return None, f"No argparse parser can be read in {script}, so {sent_as}."
 
 
-# Data, environment, project, server.
-
-
-def _data(options: GivenOptions) -> tuple[DataInput, ...]:
-    found = []
-    for template in options.given.data:
-        text = options.names.text(template)
-        name, sign, place_text = text.partition("=")
-        if not sign or not place_text.strip():
-            raise OptionError(
-                f"-d {text}: write -d NAME=PATH; NAME is the hyperparameter that gets the path."
-            )
-        found.append(_input(checked_mount_name(name.strip()), place_text.strip()))
-    name = options.text("dataset_hyperparam_name") or "dataset"
-    for dataset_id in options.texts("dataset_id"):
-        found.append(DataInput(checked_mount_name(name), id=dataset_id))
-    directory = options.text("dataset_dir")
-    if directory is not None:
-        found.append(_input(checked_mount_name(name), directory, may_be_id=False))
-    return tuple(found)
-
-
-def _input(name: str, text: str, *, may_be_id: bool = True) -> DataInput:
-    if may_be_id and is_id(text, "DSET"):
-        return DataInput(name, id=text)
-    path = Path(text).expanduser().absolute()
-    if not path.exists():
-        raise OptionError(f"The data {text!r} for {name!r} does not exist; check the path.")
-    return DataInput(name, path=path)
-
-
-def _variables(options: GivenOptions) -> tuple[tuple[str, str], ...]:
-    found: dict[str, str] = {}
-    for template in options.given.env:
-        value = options.names.value(template)
-        if isinstance(value, Mapping):
-            pairs = dict(checked_variables(value))
-        else:
-            name, sign, text = str(value).partition("=")
-            if not sign:
-                raise OptionError(f"--env {value}: write --env NAME=VALUE.")
-            pairs = dict(checked_variables({name: text}))
-        for name, text in pairs.items():
-            if name in found:
-                raise OptionError(f"--env gives {name} twice; keep one of them.")
-            found[name] = text
-    return tuple(found.items())
-
-
-def _project(options: GivenOptions) -> tuple[str | None, str | None]:
-    """Give the project's id or its name, at most one of them."""
-    either = options.text("project")
-    by_id, by_name = options.text("project_id"), options.text("project_name")
-    if sum(one is not None for one in (either, by_id, by_name)) > 1:
-        raise OptionError(
-            "The project is given more than once; keep one of --project, --project-id and "
-            "--project-name."
-        )
-    if either is not None:
-        return (either, None) if is_id(either, "PROJ") else (None, either)
-    return by_id, by_name
+# The server.
 
 
 def _server(options: GivenOptions, configured: str) -> str | None:
@@ -291,16 +237,3 @@ def _server(options: GivenOptions, configured: str) -> str | None:
     if configured and chosen_server() is None:
         return normal_host(configured)
     return None
-
-
-def _polling(options: GivenOptions) -> float:
-    text = options.text("resource_polling")
-    if text is None:
-        return TrainRequest.polling_s
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 0 < seconds < math.inf:
-        raise OptionError(f"--resource-polling {text} is no number of seconds above 0.")
-    return seconds

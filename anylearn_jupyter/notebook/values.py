@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 from anylearn_jupyter.errors import OptionError
-from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.given_options import GivenOptions
 from anylearn_jupyter.notebook.grammar import Body, Parameter, option_names, read_setting
 from anylearn_jupyter.notebook.placing import Placed, place
@@ -107,7 +106,7 @@ def _published(options: GivenOptions) -> tuple[tuple[str, Any], ...]:
     template = options.given.hyperparams
     if template is None:
         return ()
-    value = _object(template, options.names)
+    value = options.value("hyperparams")
     if not isinstance(value, Mapping):
         raise OptionError(
             f"--hyperparams {template} is a {type(value).__name__}; give a dict in braces, as in "
@@ -121,9 +120,9 @@ def _params(options: GivenOptions) -> Iterable[Parameter]:
     template = options.given.params
     if template is None:
         return
-    value = _object(template, options.names)
+    value = options.value("params")
     source = f"--params {template}"
-    if isinstance(value, str):
+    if isinstance(value, str) and not options.names.has(template):
         value = _read_file(value)
     if not isinstance(value, Mapping):
         raise OptionError(f"{source} is a {type(value).__name__}; give a dict of names and values.")
@@ -133,14 +132,6 @@ def _params(options: GivenOptions) -> Iterable[Parameter]:
                 f"{source} has the name {name!r}; a name has letters, digits, '_', '-' and '.'."
             )
         yield Parameter(name, one, f"{name} in {source}")
-
-
-def _object(template: str, names: Names) -> object:
-    """Give what an option that takes an object names: ``{expression}``, a variable, else text."""
-    value = names.value(template)
-    if isinstance(value, str) and value.isidentifier() and names.has(value):
-        return names.variable(value)
-    return value
 
 
 def _read_file(text: str) -> object:
@@ -176,9 +167,9 @@ def _words(
     mounts: dict[str, list[str]] = {}
     for one in data:
         mounts.setdefault(one.name, []).append("data")
-    _, params = train_command("", hyperparams, mounts, placed.raw_arguments)
+    start, params = train_command("", hyperparams, mounts, placed.raw_arguments)
     try:
-        tail = shlex.split(command_text("", params, prefix, delimiter))
+        tail = shlex.split(command_text(start, params, prefix, delimiter))
         first = shlex.split(entrypoint)
     except ValueError:
         return None
