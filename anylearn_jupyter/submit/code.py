@@ -101,10 +101,36 @@ def load_code(request: TrainRequest, api: Api) -> SentCode:
     return SentCode(algorithm, request.algorithm_git_ref, sent=False)
 
 
+def confirm_code(name: str, captured: Snapshot, destination: Destination) -> str | None:
+    """Ask about a snapshot that was brought to an algorithm before: the server checks that it is.
+
+    Returns
+    -------
+    str or None
+        The algorithm's id; None where the snapshot was never brought there, or is gone.
+
+    Notes
+    -----
+    Source: HTTP API, section 7.2, step 6. It needs no other answer, so it is asked with the rest.
+    """
+    ledger, server, user_id = destination.ledger, destination.server, destination.user_id
+    algorithm_id = ledger.algorithm_with(server, user_id, name, captured.commit)
+    if algorithm_id is None:
+        return None
+    try:
+        destination.api.finish_sync(algorithm_id, captured.commit)
+    except ServerError:
+        # Whatever it is that the server says no to, pushing again finds it out.
+        ledger.forget_code(server, user_id, name)
+        return None
+    return algorithm_id
+
+
 def send_code(
     request: TrainRequest,
     captured: Snapshot,
     found: Algorithm | None,
+    confirmed: str | None,
     mirror_id: str,
     destination: Destination,
 ) -> SentCode:
@@ -115,6 +141,9 @@ def send_code(
     found : Algorithm or None
         The user's algorithm of that name, as the server said a moment ago; None where there is
         none yet.
+    confirmed : str or None
+        The algorithm that has this snapshot, as `confirm_code` was told; None where that is not
+        known.
     mirror_id : str
         The environment that it is attached to.
 
@@ -137,7 +166,7 @@ def send_code(
             found.id, name, mirror_id=mirror_id, description=description
         )
     if found.git_address and destination.connection.git_auth() is not None:
-        return _by_git(request, found, captured, destination)
+        return _by_git(request, found, captured, confirmed, destination)
     return _by_archive(request, found, captured, destination)
 
 
@@ -154,24 +183,21 @@ def _made(name: str, mirror_id: str, description: str, destination: Destination)
 
 
 def _by_git(
-    request: TrainRequest, algorithm: Algorithm, captured: Snapshot, destination: Destination
+    request: TrainRequest,
+    algorithm: Algorithm,
+    captured: Snapshot,
+    confirmed: str | None,
+    destination: Destination,
 ) -> SentCode:
-    """Push the snapshot as its branch, and have the server check that it has it.
-
-    A snapshot that was brought there before is not asked for again: the check says if it is gone.
-    """
+    """Push the snapshot as its branch, and have the server check that it has it."""
     ref = request.algorithm_git_ref or captured.commit
-    place = (destination.server, destination.user_id, algorithm.id)
-    if destination.ledger.has_code(*place, captured.commit):
-        try:
-            destination.api.finish_sync(algorithm.id, captured.commit)
-        except ServerError:
-            destination.ledger.forget_code(*place)
-        else:
-            return SentCode(_ready(algorithm, destination), ref, sent=False)
+    if confirmed == algorithm.id:
+        return SentCode(_ready(algorithm, destination), ref, sent=False)
     was_sent = _pushed(algorithm, captured, destination)
     destination.api.finish_sync(algorithm.id, captured.commit)
-    destination.ledger.record_code(*place, captured.commit)
+    destination.ledger.record_code(
+        destination.server, destination.user_id, algorithm.name, captured.commit, algorithm.id
+    )
     fresh = replace(algorithm, state=int(ResourceState.UPLOADING))
     return SentCode(_ready(fresh, destination), ref, sent=was_sent)
 

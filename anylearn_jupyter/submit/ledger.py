@@ -264,30 +264,32 @@ class Ledger:
 
     # Code.
 
-    def has_code(self, server: str, user_id: str, algorithm_id: str, commit: str) -> bool:
-        """Whether this commit was brought to this algorithm from here."""
+    def algorithm_with(self, server: str, user_id: str, name: str, commit: str) -> str | None:
+        """Give the algorithm of this name that this commit was brought to from here."""
         with self._connection() as connection:
             row = connection.execute(
-                "SELECT 1 FROM code WHERE server = ? AND user_id = ? AND algorithm_id = ? "
+                "SELECT algorithm_id FROM code WHERE server = ? AND user_id = ? AND name = ? "
                 "AND commit_id = ?",
-                (server, user_id, algorithm_id, commit),
+                (server, user_id, name, commit),
             ).fetchone()
-        return row is not None
+        return None if row is None else str(row["algorithm_id"])
 
-    def record_code(self, server: str, user_id: str, algorithm_id: str, commit: str) -> None:
+    def record_code(
+        self, server: str, user_id: str, name: str, commit: str, algorithm_id: str
+    ) -> None:
         """Keep that an algorithm has this commit, as its server has confirmed."""
         with self._connection() as connection:
             connection.execute(
-                "INSERT OR REPLACE INTO code VALUES (?, ?, ?, ?, ?)",
-                (server, user_id, algorithm_id, commit, now_ms()),
+                "INSERT OR REPLACE INTO code VALUES (?, ?, ?, ?, ?, ?)",
+                (server, user_id, name, commit, algorithm_id, now_ms()),
             )
 
-    def forget_code(self, server: str, user_id: str, algorithm_id: str) -> None:
+    def forget_code(self, server: str, user_id: str, name: str) -> None:
         """Drop what is kept of an algorithm's commits: its server lacks one of them."""
         with self._connection() as connection:
             connection.execute(
-                "DELETE FROM code WHERE server = ? AND user_id = ? AND algorithm_id = ?",
-                (server, user_id, algorithm_id),
+                "DELETE FROM code WHERE server = ? AND user_id = ? AND name = ?",
+                (server, user_id, name),
             )
 
     # Creations.

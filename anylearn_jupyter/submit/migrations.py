@@ -63,10 +63,11 @@ STEPS: tuple[tuple[str, ...], ...] = (
         CREATE TABLE code (
             server TEXT NOT NULL,
             user_id TEXT NOT NULL,
-            algorithm_id TEXT NOT NULL,
+            name TEXT NOT NULL,             -- the algorithm's
             commit_id TEXT NOT NULL,
+            algorithm_id TEXT NOT NULL,
             recorded_ms INTEGER NOT NULL,
-            PRIMARY KEY (server, user_id, algorithm_id, commit_id)
+            PRIMARY KEY (server, user_id, name, commit_id)
         ) STRICT
         """,
     ),

@@ -117,7 +117,12 @@ def provide_code(prepared: Preparation, found: Survey, destination: Destination)
         return found.code
     assert prepared.snapshot is not None
     return send_code(
-        prepared.request, prepared.snapshot, found.algorithm, found.mirror_id, destination
+        prepared.request,
+        prepared.snapshot,
+        found.algorithm,
+        found.confirmed,
+        found.mirror_id,
+        destination,
     )
 
 
@@ -151,7 +156,7 @@ def create_task(
     inputs: Sequence[MountedInput],
     destination: Destination,
 ) -> TaskDetail:
-    """Create the task, once, and read it back."""
+    """Create the task, once, and read it back where the reply does not hold it."""
     api = destination.api
     fields: dict[str, Any] = {
         **task_form(prepared.request, command, inputs, found.resources),
@@ -161,12 +166,13 @@ def create_task(
         "mirror_id": found.mirror_id,
         **submitter(api),
     }
+    replied: dict[str, TaskDetail] = {}
     task_id = destination.create_once(
         "task",
         prepared.digest(destination.server),
-        lambda key, doubtful: api.add_task(fields, key, doubtful=doubtful),
+        lambda key, doubtful: api.add_task(fields, key, doubtful=doubtful, replied=replied),
     )
-    return api.task(task_id)
+    return replied.get(task_id) or api.task(task_id)
 
 
 def recorded(

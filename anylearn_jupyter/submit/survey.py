@@ -12,7 +12,7 @@ from typing import Any
 
 from anylearn_jupyter.entities import Algorithm, Project, Resource
 from anylearn_jupyter.submit.at_once import at_once
-from anylearn_jupyter.submit.code import SentCode, algorithm_name_of, load_code
+from anylearn_jupyter.submit.code import SentCode, algorithm_name_of, confirm_code, load_code
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.inputs import load_remote
 from anylearn_jupyter.submit.local_data import LocalData
@@ -34,6 +34,8 @@ class Survey:
         The resource request as it goes to the server.
     algorithm : Algorithm or None
         The user's algorithm for local code; None where there is none yet, or none is needed.
+    confirmed : str or None
+        The algorithm that has the snapshot already; see `code.confirm_code`.
     code : SentCode or None
         The code, where it was named by what it is called there.
     project : Project or None
@@ -47,6 +49,7 @@ class Survey:
     mirror_id: str
     resources: ResourceRequest | None
     algorithm: Algorithm | None
+    confirmed: str | None
     code: SentCode | None
     project: Project | None
     remote: dict[DataInput, Resource]
@@ -97,6 +100,7 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
     if captured is not None:
         name = algorithm_name_of(request, captured)
         calls["algorithm"] = lambda: api.find_algorithm(name)
+        calls["confirmed"] = lambda: confirm_code(name, captured, destination)
     else:
         calls["code"] = lambda: load_code(request, api)
     if request.quota_group is None:
@@ -107,6 +111,7 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
         mirror_id=found["mirror"],
         resources=found.get("resources") or resource_request(request, api),
         algorithm=found.get("algorithm"),
+        confirmed=found.get("confirmed"),
         code=found.get("code"),
         project=found["project"],
         remote={one: found[f"remote {n}"] for n, one in enumerate(remote)},

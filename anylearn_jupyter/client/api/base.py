@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from anylearn_jupyter.client.decoding import made_id, objects, text
@@ -92,6 +92,7 @@ class Calls:
         found_in: str,
         params: Form | None = None,
         doubtful: bool = False,
+        on_reply: Callable[[Any], None] | None = None,
     ) -> str:
         """Create something exactly once, also where an answer got lost; the only place that does.
 
@@ -113,6 +114,9 @@ class Calls:
             Query of that list.
         doubtful : bool, default False
             An earlier call with this key may have been carried out: look before asking again.
+        on_reply : callable, optional
+            ``on_reply(reply)`` sees what a server with the feature ``idempotency`` answered, which
+            may hold more than the id.
 
         Returns
         -------
@@ -132,7 +136,10 @@ class Calls:
         description = str(fields.get("description") or "")
         if "idempotency" in self.features:
             form = {**fields, "description": marked(description)}
-            return made_id(self.http.post(path, form, key=key), what)
+            reply = self.http.post(path, form, key=key)
+            if on_reply is not None:
+                on_reply(reply)
+            return made_id(reply, what)
         mark = mark_of(key)
         if doubtful and (known := self._marked_id(found_in, params, mark)):
             return known

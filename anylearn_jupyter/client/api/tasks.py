@@ -72,7 +72,14 @@ class TaskCalls(Calls):
 
     _log_path = "train_task/logs"
 
-    def add_task(self, fields: Form, key: str, *, doubtful: bool = False) -> str:
+    def add_task(
+        self,
+        fields: Form,
+        key: str,
+        *,
+        doubtful: bool = False,
+        replied: dict[str, TaskDetail] | None = None,
+    ) -> str:
         """Create a task, which starts as soon as the server has room for it.
 
         Parameters
@@ -82,12 +89,22 @@ class TaskCalls(Calls):
             leaves a field out.
         key : str
             See `Calls.create`, as for `doubtful`.
+        replied : dict, optional
+            Gets the task under its id where the reply holds it (docs/protocol.md,
+            ``task_in_reply``).
 
         Returns
         -------
         str
             Its id.
         """
+
+        def look(reply: Any) -> None:
+            task = reply.get("task") if isinstance(reply, dict) else None
+            if replied is not None and task is not None:
+                detail = task_detail(task, "POST train_task/add")
+                replied[detail.id] = detail
+
         form = {
             name: json.dumps(value, ensure_ascii=False)
             if isinstance(value, Mapping | list)
@@ -101,6 +118,7 @@ class TaskCalls(Calls):
             found_in="train_task/list",
             params={"project_id": form.get("project_id")},
             doubtful=doubtful,
+            on_reply=look,
         )
 
     def task(self, task_id: str) -> TaskDetail:

@@ -42,6 +42,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
             "events": {},
             "log_bytes": {"max_bytes": MAX_LOG_BYTES},
             "task_batch": {},
+            "task_in_reply": {},
             "task_phase": {},
             "interpreter": {"environment": list(SUBMITTER_VARIABLES)},
             "idempotency": {},

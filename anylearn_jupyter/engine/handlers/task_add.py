@@ -14,6 +14,7 @@ from anylearn_jupyter.engine.handlers import create_once
 from anylearn_jupyter.engine.handlers.about import BEST_EFFORT_GROUP
 from anylearn_jupyter.engine.handlers.algorithms import own_algorithm
 from anylearn_jupyter.engine.handlers.projects import own_project
+from anylearn_jupyter.engine.handlers.tasks import own_task_json
 from anylearn_jupyter.engine.inputs import MIRROR_ID, MIRROR_NAME
 from anylearn_jupyter.engine.launch import SUBMITTER_VARIABLES, command_line
 from anylearn_jupyter.engine.machine import DEFAULT_GROUP, RequestRefused
@@ -36,11 +37,14 @@ _PLACEHOLDER = re.compile(rf"\$({ID_PATTERN.pattern})")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
-async def add(engine: Engine, request: Request) -> dict[str, str]:
-    """Add a task to the queue, with its results file and its secret key."""
+async def add(engine: Engine, request: Request) -> dict[str, Any]:
+    """Add a task to the queue, with its results file and its secret key.
+
+    The reply holds the task too (docs/protocol.md, ``task_in_reply``).
+    """
     known = engine.database.answered(request.user.id, request.path, request.key)
     if known is not None:
-        return mutation(known, "The task is there.")
+        return _made(engine, known)
     if engine.refuse_new_tasks:
         raise conflict("The engine is ending; start it again, then submit.")
     values = _values(engine, request)
@@ -81,7 +85,15 @@ async def add(engine: Engine, request: Request) -> dict[str, str]:
     if is_new:
         engine.store.announce(made)
         engine.scheduler.wake()
-    return mutation(made, "The task is there.")
+    return _made(engine, made)
+
+
+def _made(engine: Engine, task_id: str) -> dict[str, Any]:
+    reply: dict[str, Any] = mutation(task_id, "The task is there.")
+    task = engine.store.task(task_id)
+    if task is not None:
+        reply["task"] = own_task_json(engine, task)
+    return reply
 
 
 def new_secret_key() -> str:

@@ -31,13 +31,13 @@ def own_task(engine: Engine, request: Request, task_id: str) -> TaskRow:
 async def query(engine: Engine, request: Request) -> list[dict[str, Any]]:
     """Give a task, in a list of one."""
     task = own_task(engine, request, request.query.id("id", "TRAI", what="task"))
-    return [_json(engine, task)]
+    return [own_task_json(engine, task)]
 
 
 async def tasks(engine: Engine, request: Request) -> list[dict[str, Any]]:
     """List the tasks of a project, the oldest first."""
     project = own_project(engine, request, request.query.id("project_id", "PROJ", what="project"))
-    return [_json(engine, task) for task in engine.store.tasks_of_project(project.id)]
+    return [own_task_json(engine, task) for task in engine.store.tasks_of_project(project.id)]
 
 
 async def batch(engine: Engine, request: Request) -> list[dict[str, Any]]:
@@ -47,7 +47,7 @@ async def batch(engine: Engine, request: Request) -> list[dict[str, Any]]:
         raise bad(f"The field 'ids' is a list of at most {MAX_BATCH} ids.")
     wanted = [one for one in ids if is_id(one, "TRAI")]
     found = engine.store.tasks_of(wanted)
-    return [_json(engine, task) for task in found if task.creator_id == request.user.id]
+    return [own_task_json(engine, task) for task in found if task.creator_id == request.user.id]
 
 
 async def delete(engine: Engine, request: Request) -> dict[str, str]:
@@ -65,7 +65,7 @@ async def status(engine: Engine, request: Request) -> dict[str, Any]:
     key = request.query.secret("secret_key", limit=255)
     if not hmac.compare_digest(key.encode(), task.secret_key.encode()):
         raise ApiError(403, "wrong_credential", "This is not the secret key of that task.")
-    state = int(_json(engine, task)["state"])
+    state = int(own_task_json(engine, task)["state"])
     return {
         "state": _STATUS_WORDS[state],
         "process": "1" if task.finished else "0",
@@ -77,5 +77,6 @@ async def status(engine: Engine, request: Request) -> dict[str, Any]:
     }
 
 
-def _json(engine: Engine, task: TaskRow) -> dict[str, Any]:
+def own_task_json(engine: Engine, task: TaskRow) -> dict[str, Any]:
+    """Give a task as its owner sees it, with every key of the API."""
     return task_json(task, engine.store, engine.tasks, secret=True)
