@@ -1,17 +1,31 @@
-"""A snapshot changes no byte of the user's directory and runs none of its programs (faults E1)."""
+"""A submission changes no byte of the user's directory and runs none of its programs (faults E1).
+
+Snapshots alone in every state, then whole submissions to a real engine, data included.
+"""
 
 from __future__ import annotations
 
 import os
 import shutil
 import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from anylearn_jupyter.client.connection import disconnect
+from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.submit.packing import packing_list
+from anylearn_jupyter.submit.pipeline import Submission, submit
+from anylearn_jupyter.submit.planning import plan
+from anylearn_jupyter.submit.request import DataInput, TrainRequest
 from anylearn_jupyter.submit.snapshot import snapshot
-from repository_states import STATES, every_byte, git, make, write
+from engine_home import EngineHome, shared_engine
+from repository_states import STATES, Made, every_byte, git, make, write
+
+__all__ = ["shared_engine"]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -28,6 +42,97 @@ def test_every_byte_is_the_same_after_snapshots(state: str, tmp_path: Path) -> N
     assert not made.tell_tale.exists()
     assert first.commit == second.commit
     assert packed.startswith(b"PACK")
+
+
+@pytest.fixture
+def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have this process use the engine of the module."""
+    disconnect()
+    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
+    yield
+    disconnect()
+
+
+def a_request(made: Made, **changes: Any) -> TrainRequest:
+    """Ask for a training whose data is a folder inside the code directory."""
+    request = TrainRequest(
+        entrypoint="ls; true",
+        algorithm_dir=made.code,
+        data=(DataInput("data", path=made.code / "numbers"),),
+        working_dir=made.code,
+    )
+    return replace(request, **changes)
+
+
+def with_data(state: str, where: Path) -> Made:
+    made = make(state, where)
+    write(made.code / "numbers" / "a.txt", "1\n")
+    write(made.code / "numbers" / "deep" / "b.txt", "2\n")
+    return made
+
+
+def commit_of(made: Submission) -> str:
+    assert made.task.facts is not None
+    return made.task.facts.snapshot_id
+
+
+@pytest.mark.parametrize("state", STATES)
+@pytest.mark.usefixtures("of_the_engine")
+def test_every_byte_is_the_same_after_submissions(
+    state: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = with_data(state, tmp_path)
+    monkeypatch.chdir(made.code)
+    before = every_byte(made.top)
+
+    plan(a_request(made))
+    first = submit(a_request(made))
+    ended = first.task.wait(60)
+    second = submit(a_request(made))
+    second.task.wait(60)
+    first.task.results()
+
+    assert every_byte(made.top) == before
+    assert not made.tell_tale.exists()
+    assert ended.phase == "succeeded", first.task.get_full_log()
+    assert commit_of(first) == commit_of(second)
+    assert second.task.facts is not None
+    assert not second.task.facts.code_sent
+    assert [one.reused for one in second.task.facts.data] == [True]
+    assert [one.id for one in first.datasets] == [one.id for one in second.datasets]
+
+
+@pytest.mark.usefixtures("of_the_engine")
+def test_the_same_tree_in_a_clone_and_a_copy_is_one_snapshot_and_one_dataset(
+    tmp_path: Path,
+) -> None:
+    made = with_data("clean", tmp_path)
+    shutil.rmtree(made.top / "output")
+    (made.top / "secret.txt").unlink()
+    git(tmp_path, "clone", "-q", str(made.top), "a clone")
+    shutil.copytree(made.top / "numbers", tmp_path / "a clone" / "numbers")
+    shutil.copytree(made.top, tmp_path / "plain", ignore=shutil.ignore_patterns(".git"))
+    places = [made.top, tmp_path / "a clone", tmp_path / "plain"]
+    before = [every_byte(place) for place in places]
+
+    submissions = [submit(a_request(Made(place, place, made.tell_tale))) for place in places]
+
+    assert len({commit_of(one) for one in submissions}) == 1
+    assert len({one.datasets[0].id for one in submissions}) == 1
+    assert [every_byte(place) for place in places] == before
+
+
+@pytest.mark.parametrize("state", ["dirty", "staged", "hostile", "unborn"])
+@pytest.mark.usefixtures("of_the_engine")
+def test_a_refusal_changes_no_byte_either(state: str, tmp_path: Path) -> None:
+    made = with_data(state, tmp_path)
+    before = every_byte(made.top)
+
+    with pytest.raises(SnapshotError):
+        submit(a_request(made, require_clean=True))
+
+    assert every_byte(made.top) == before
+    assert not made.tell_tale.exists()
 
 
 def test_the_traps_are_alive(tmp_path: Path) -> None:
