@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import io
 import json
+import threading
 from pathlib import Path
 
 import pytest
 
 from anylearn_jupyter.submit import progress as module
 from anylearn_jupyter.submit.facts import DataFact, Facts
-from anylearn_jupyter.submit.progress import Progress, SilentProgress, TqdmProgress
+from anylearn_jupyter.submit.progress import Progress, SilentProgress, ToldProgress, TqdmProgress
 
 FULL = Facts(
     server="local",
@@ -86,6 +87,33 @@ def test_silence_is_kept(capsys: pytest.CaptureFixture[str]) -> None:
     tell(SilentProgress())
 
     assert capsys.readouterr() == ("", "")
+
+
+class Listener(SilentProgress):
+    def __init__(self) -> None:
+        self.heard: list[tuple[str, int]] = []
+
+    def step(self, name: str, detail: str = "") -> None:
+        self.heard.append((name, threading.get_ident()))
+
+    def note(self, text: str) -> None:
+        self.heard.append((text, threading.get_ident()))
+
+
+def test_notes_of_other_threads_come_from_the_thread_that_submits() -> None:
+    listener = Listener()
+    told = ToldProgress(listener)
+    told.note("one")
+    other = threading.Thread(target=told.note, args=("two",))
+    other.start()
+    other.join()
+    assert [text for text, _ in listener.heard] == ["one"]
+
+    told.step("a step")
+
+    assert [text for text, _ in listener.heard] == ["one", "two", "a step"]
+    assert {thread for _, thread in listener.heard} == {threading.get_ident()}
+    assert told.notes == ("one", "two")
 
 
 def test_bars_and_notes_go_to_the_standard_error(
