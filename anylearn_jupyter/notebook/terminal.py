@@ -104,6 +104,8 @@ class TerminalText:
         """
         if self._held or self._in_string or _NEEDS_CARE.search(text):
             text = self._clean(self._held + text)
+        elif self.style == PLAIN and METRIC_MARK not in text:
+            return self._feed_plain(text)
         pieces = text.split("\n")
         finished: list[str] = []
         for piece in pieces[:-1]:
@@ -112,6 +114,24 @@ class TerminalText:
             self._begin_line()
             if not plain(line).startswith(METRIC_MARK):
                 finished.append(line)
+        self._write(pieces[-1])
+        return finished
+
+    def _feed_plain(self, text: str) -> list[str]:
+        """Take text without colours and control characters: most logs, and all fast ones."""
+        pieces = text.split("\n")
+        self._write(pieces[0])
+        if len(pieces) == 1:
+            return []
+        first = self._whole_line()
+        finished = [] if plain(first).startswith(METRIC_MARK) else [first]
+        for line in pieces[1:-1]:
+            if len(line) > MAX_LINE:
+                self._begin_line()
+                self._append(line)
+                line = self._whole_line()
+            finished.append(line)
+        self._begin_line()
         self._write(pieces[-1])
         return finished
 

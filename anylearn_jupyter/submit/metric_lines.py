@@ -36,6 +36,7 @@ _NO_METRICS = frozenset({*_STEP_NAMES, "v_num"})  # v_num: Lightning's number of
 _MAX_PAIRS = 100
 _UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12, "P": 1e15}
 
+_MAY_TELL = re.compile(r"[=/{]")  # no style does without one of these
 _ESCAPES = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _BETWEEN_PAIRS = re.compile(r"[\s,;|]+")
 _PAIR = re.compile(r"([A-Za-z_][\w./-]*)=(\S+)")
@@ -128,6 +129,17 @@ class MetricReader:
 
     def feed(self, text: str) -> list[MetricPoint]:
         """Take the next piece of the log and return the points that it completed, in order."""
+        if not _MAY_TELL.search(text):
+            # Only what is open can tell something yet, with the rest of its line.
+            first, ended, rest = text.partition("\n")
+            if not ended:
+                return self._feed(text)
+            points = self._feed(first + ended)
+            self._hold(rest[max(rest.rfind("\n"), rest.rfind("\r")) + 1 :])
+            return points
+        return self._feed(text)
+
+    def _feed(self, text: str) -> list[MetricPoint]:
         points: list[MetricPoint] = []
         if "\r" in text:
             text = text.replace("\r\n", "\n")
@@ -162,7 +174,7 @@ class MetricReader:
 
     def _read(self, look: str, *, final: bool) -> list[MetricPoint]:
         """Read one look; `final` for what its line showed in the end."""
-        if "=" not in look and "/" not in look and "{" not in look:
+        if not _MAY_TELL.search(look):
             return self._take_pending() if final else []
         if "\x1b" in look:
             look = _ESCAPES.sub("", look)
