@@ -140,7 +140,10 @@ def unpack(archive: Path, target: Path, *, top: str, select: Selection | None = 
         with zipfile.ZipFile(archive) as opened:
             entries = opened.infolist()
             paths = [_safe_path(entry) for entry in entries]
-            if paths and all(path.parts[0] == top for path in paths):
+            if paths and all(
+                path.parts[0] == top and (entry.is_dir() or len(path.parts) > 1)
+                for entry, path in zip(entries, paths, strict=True)
+            ):
                 paths = [PurePosixPath(*path.parts[1:]) for path in paths]
             _check_whole(entries, paths, archive)
             target.mkdir()
@@ -208,10 +211,10 @@ def _check_whole(entries: list[zipfile.ZipInfo], paths: list[PurePosixPath], arc
         if folded in files:
             raise _refused(entry.filename, f"has the name of {one_line(files[folded], 100)!r}")
         files[folded] = entry.filename
-    for path in paths:
-        for parent in path.parents:
-            if _on_disk(parent) in files:
-                raise _refused(str(path), "lies below a file")
+    for entry, path in zip(entries, paths, strict=True):
+        directories = [path, *path.parents] if entry.is_dir() else path.parents
+        if any(_on_disk(directory) in files for directory in directories):
+            raise _refused(entry.filename, "lies below a file, or has the name of one")
 
 
 def _on_disk(path: PurePosixPath) -> str:
