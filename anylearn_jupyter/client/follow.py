@@ -192,8 +192,9 @@ class _Follower:
                 f"The stream of {task_id} goes on at byte {begins} instead of "
                 f"{self._byte_offset(task_id)}."
             )
-        self._cursors[task_id] = ends
         words = text(data, "text", what) if ends > begins else ""
+        # Last, so that a piece that cannot be read is asked for again.
+        self._cursors[task_id] = ends
         return Event(task_id, "log", text=words, cursor=ends)
 
     # The published way.
