@@ -281,7 +281,7 @@ def test_results(trained: Shell, tmp_path: Path, home: Path) -> None:
     folder = trained["folder"]
     assert folder == home / "results" / trained["done"].id
     assert sorted(path.name for path in folder.iterdir()) == ["model.txt", "notes.md"]
-    assert text.startswith("2 files, ")
+    assert text == "2 files, 12 bytes:\n"
     trained.run(
         "%anylearn_results done *.md --to {target}".replace("{target}", str(tmp_path / "to"))
     )

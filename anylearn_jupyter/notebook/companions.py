@@ -9,8 +9,8 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anylearn_jupyter.client.follow import START
 from anylearn_jupyter.errors import NotFound, OptionError
+from anylearn_jupyter.notebook.ansi import plain
 from anylearn_jupyter.notebook.card import show_static, show_task
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless
@@ -169,20 +169,19 @@ def print_log(
         chosen.take(text.close())
         chosen.flush()
         return
-    detail = task.get_detail()
-    if not detail.finished:
+    if not task.get_detail().finished:
         say(f"Task {task.name} ({task.id}); an interrupt stops the watching, not the task.")
-    seen = 0
-    whole = len(task.get_full_log())
-    for event in task.follow(START):
+    # Of what is there already only the last lines are wanted; what comes then is all new.
+    unread = len(task.get_full_log()) if tail is not None else 0
+    for event in task.follow():
         if event.kind == "gone":
             raise NotFound(f"The task {task.id} is not on {task.server} any more.")
         if event.detail is not None:
             task.saw(event.detail)
         if event.kind == "log":
-            seen += len(event.text)
+            unread -= len(event.text)
             chosen.take(text.feed(event.text))
-            if seen >= whole:  # the end of what was there at first: what comes now is all new
+            if unread <= 0:
                 chosen.flush()
     chosen.take(text.close())
     chosen.flush()
@@ -199,9 +198,9 @@ class _Lines:
         self._held: deque[str] = deque(maxlen=tail)
 
     def take(self, lines: Iterable[str]) -> None:
-        """Keep the lines that fit."""
+        """Keep the lines that fit; a colour is no part of a line's text."""
         for line in lines:
-            if self._pattern is None or self._pattern.search(line):
+            if self._pattern is None or self._pattern.search(plain(line)):
                 self._held.append(line)
 
     def flush(self) -> None:
@@ -239,7 +238,7 @@ def stop(shell: InteractiveShell, ids: Sequence[str]) -> None:
 def results(
     shell: InteractiveShell, task_id: str, pattern: str | None, *, to: str | None, wait: bool
 ) -> Path:
-    """Fetch what a task wrote, and say where it is."""
+    """Fetch what a task wrote, and say how much it is; the cell shows the folder."""
     names = Names(shell.user_ns)
     task = one_task(task_id, names)
     if wait and not task.finished():
@@ -249,5 +248,5 @@ def results(
     folder = task.results(glob, target, wait=wait)
     files = [path for path in folder.rglob("*") if path.is_file()]
     size = size_text(sum(path.stat().st_size for path in files))
-    say(f"{len(files)} file{'' if len(files) == 1 else 's'}, {size}, in {folder}")
+    say(f"{len(files)} file{'' if len(files) == 1 else 's'}, {size}:")
     return folder

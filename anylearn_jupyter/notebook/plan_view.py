@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
@@ -14,6 +15,7 @@ from anylearn_jupyter.submit.planning import Plan
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+_UNSENT = re.compile(r'"\$(<[^>"]*>)"')  # a mount whose id is not known yet
 _SHOWN_FILES = 20
 _SHOWN_SKIPPED = 5
 
@@ -28,7 +30,7 @@ def show_plan(shell: InteractiveShell, plan: Plan, notes: Iterable[str] = ()) ->
     notes : iterable of str
         What else the user should know.
     """
-    rows = [("server", [_server(plan.facts)]), ("command", [plan.command])]
+    rows = [("server", [_server(plan.facts)]), ("command", [_UNSENT.sub(r"\1", plan.command)])]
     rows.append(("code", list(_code(plan))))
     if plan.packing is not None:
         rows.append(("left out", list(_skipped(plan.packing.skipped)) or ["nothing"]))
