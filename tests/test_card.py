@@ -266,9 +266,14 @@ def test_two_cards_of_one_task_and_closing(page: Page, talker: Talker, tmp_path:
         "from anylearn_jupyter.notebook.monitor import monitor, close_monitor\n"
         "print(monitor().threads)\nclose_monitor()\nprint(monitor().threads)"
     ) == "2\n0\n"  # fmt: skip
+    page.run("%load_ext anylearn_jupyter")
     show(page, task)
+    assert page.kernel.text("print(monitor().threads)\n%unload_ext anylearn_jupyter") == "2\n"
+    assert page.kernel.text("print(monitor().threads)") == "0\n"
+    page.run("%%capture kept\nshow_task(task)")
     go.touch()
-    page.wait(lambda: page.state.get("phase") == "succeeded", "the end of the third card's task")
+    page.wait(lambda: page.state.get("phase") == "succeeded", "the end of a captured card's task")
+    assert page.kernel.text("print(len(kept.outputs))") == "2\n"
 
 
 def test_static_makes_no_widget(page: Page, talker: Talker, tmp_path: Path) -> None:

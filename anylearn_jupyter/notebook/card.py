@@ -37,6 +37,7 @@ def show_task(task: TrainTask) -> None:
     -----
     Source: notebook spec, "The views"; faults F7, F8.
     """
+    from IPython.core.displaypub import CapturingDisplayPublisher
     from IPython.core.getipython import get_ipython
 
     shell = get_ipython()
@@ -51,7 +52,8 @@ def show_task(task: TrainTask) -> None:
     shown = Twin(task, view, shell.display_pub)
     shown.begin()
     monitor().show(task, card.feed)
-    monitor().show(task, shown)
+    if not isinstance(shell.display_pub, CapturingDisplayPublisher):
+        monitor().show(task, shown)  # what captures keeps each version instead of the last
 
 
 def show_static(task: TrainTask) -> None:

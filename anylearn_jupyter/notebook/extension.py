@@ -8,6 +8,7 @@ Doing it twice changes nothing.
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 from weakref import WeakKeyDictionary
@@ -51,6 +52,9 @@ def unload(ipython: InteractiveShell) -> None:
     loaded = _loaded.pop(ipython, None)
     if loaded is None:
         return
+    monitor = sys.modules.get("anylearn_jupyter.notebook.monitor")
+    if monitor is not None:  # no view was shown without it
+        monitor.close_monitor()
     manager = ipython.magics_manager
     for table in manager.magics.values():
         for name in [n for n, one in table.items() if _belongs(one, loaded.magics)]:

@@ -106,8 +106,13 @@ class Monitor:
             return followed.view
 
     def show(self, task: TrainTask, display: Display) -> None:
-        """Keep a display of a followed task up to date from now on."""
+        """Keep a display up to date from now on, if this monitor follows its task.
+
+        It does not where the display is older than the monitor (`close_monitor`).
+        """
         with self._lock:
+            if task.id not in self._followed:
+                return
             displays = self._followed[task.id].displays
             if all(display is not known for known in displays):
                 displays.append(display)
