@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import ROOT
 from engine_home import EngineHome, shared_engine
 from published import PublishedClient
 from waiting import wait_until
@@ -127,6 +128,24 @@ def test_another_user_of_this_machine_gets_nothing(open_home: EngineHome, tmp_pa
         assert secret not in found.stdout
 
 
+@pytest.mark.parametrize("part", ["", "engine"])
+def test_a_home_behind_a_planted_link_is_refused(
+    open_home: EngineHome, tmp_path: Path, part: str
+) -> None:
+    """Nothing is written through a link that somebody else may have put there (G3)."""
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    place = open_home.home.root / part
+    place.parent.mkdir(exist_ok=True, mode=0o700)
+    place.symlink_to(elsewhere)
+
+    started = open_home.command("start", check=False)
+
+    assert started.returncode == 1
+    assert "is a link or belongs to another user" in started.stderr
+    assert list(elsewhere.iterdir()) == []
+
+
 def test_everything_of_ours_is_private(shared_engine: EngineHome, ada: PublishedClient) -> None:
     root = shared_engine.home.root
     dataset = ada.add_dataset()
@@ -174,7 +193,7 @@ def test_no_secret_is_in_the_engines_arguments_variables_or_log(
 
 def test_credentials_are_compared_in_constant_time() -> None:
     """No `==` on a secret; a token of a session is looked up by its digest."""
-    engine = Path(sys.modules["anylearn_jupyter.engine.auth"].__file__ or "").parent
+    engine = ROOT / "anylearn_jupyter" / "engine"
     auth, users = (
         (engine / f"{name}.py").read_text(encoding="utf-8") for name in ("auth", "users")
     )

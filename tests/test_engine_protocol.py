@@ -158,6 +158,20 @@ def test_the_same_key_makes_one_thing(tasks: Tasks, bob: PublishedClient, kind: 
         assert bob.change("POST", f"{kind}/add", headers=key, **form) not in made
 
 
+def test_the_reply_to_a_new_task_holds_the_task(tasks: Tasks) -> None:
+    key = {"Idempotency-Key": "with-the-task"}
+
+    made = tasks.client.call("POST", "train_task/add", headers=key, **tasks.form)
+
+    check_shape(made["task"], {**TASK, **TASK_PHASE})
+    assert made["task"]["id"] == made["data"]
+    ended = tasks.client.wait_end(made["data"])
+    # What a repeated request is told is as true as it was then.
+    again = tasks.client.call("POST", "train_task/add", headers=key, **tasks.form)
+    assert again["data"] == made["data"]
+    assert again["task"] == ended
+
+
 def test_one_key_at_two_paths_makes_two_things(tasks: Tasks) -> None:
     key = {"Idempotency-Key": "shared"}
 

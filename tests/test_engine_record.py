@@ -14,7 +14,9 @@ from typing import Any
 
 import pytest
 
+from anylearn_jupyter.client.connection import current_connection, disconnect
 from anylearn_jupyter.engine import control
+from anylearn_jupyter.errors import AnylearnError
 from anylearn_jupyter.home import boot_identity
 from engine_home import EngineHome, own_engine
 from published import PublishedClient
@@ -106,6 +108,26 @@ def test_a_stranger_on_the_recorded_port_is_never_sent_the_token(
     assert b"uthorization" not in received
     assert new.address in said
     assert PublishedClient(new.address, new.token).call("GET", "mirror/list")
+
+
+def test_a_stranger_that_takes_the_port_of_a_living_connection_gets_nothing(
+    own_engine: EngineHome,
+) -> None:
+    """Each new connection asks again, also of a client that has spoken to the engine before."""
+    connection = current_connection()
+    assert connection.engine is not None
+    own_engine.address, own_engine.pid = connection.address, connection.engine.pid
+    own_engine.kill()
+
+    with impostor("lie", own_engine.port) as sent:
+        with pytest.raises(AnylearnError):
+            connection.api.me()
+        received = sent()
+    disconnect()
+
+    assert b"GET /api/engine/proof?nonce=" in received
+    assert own_engine.token.encode() not in received
+    assert b"uthorization" not in received
 
 
 def test_a_stranger_cannot_pass_the_question_on(own_engine: EngineHome) -> None:
