@@ -302,9 +302,10 @@ def test_sidecars_are_set_aside_too_and_unchanged(log: str, home: Path) -> None:
     assert aside.with_name(f"{aside.name}-wal").read_bytes() == before["ledger.sqlite3-wal"]
 
 
-def test_a_stale_wal_beside_a_good_file_loses_nothing(home: Path) -> None:
+@pytest.mark.parametrize("sidecar", ["-wal", "-journal"])
+def test_a_stale_sidecar_of_a_good_file_loses_nothing(sidecar: str, home: Path) -> None:
     filled(home)
-    (home / "ledger.sqlite3-wal").write_bytes(os.urandom(5000))
+    (home / f"ledger.sqlite3{sidecar}").write_bytes(b"stale" * 1000)
 
     with Ledger() as ledger:
         assert len(ledger.tasks()) == 40
