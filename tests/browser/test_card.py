@@ -7,7 +7,9 @@ test makes, so nothing here depends on how fast a machine is.
 from __future__ import annotations
 
 import json
+import os
 import re
+import signal
 from collections.abc import Callable
 from pathlib import Path
 
@@ -21,6 +23,17 @@ from waiting import wait_until
 
 TIMEOUT_MS = 30_000
 LINE = re.compile(r"line (\d+)")
+
+LONG = """
+import sys, time
+from pathlib import Path
+for number in range(1, 30_001): print(f"line {number}")
+for epoch in range(1, 6): print(f"epoch={epoch}/20 loss={1 / epoch}")
+print("waiting", end="", flush=True)
+until = Path(sys.argv[2])
+while not until.exists(): time.sleep(0.05)
+print(" no more")
+"""
 
 FAILING = """
 import argparse, sys, time
@@ -302,3 +315,61 @@ def test_a_failure_shows_its_cause_and_reads_well_in_the_dark(
     assert live.evaluate("(card) => card.scrollWidth <= card.clientWidth")
     notebook.save()
     open_export(notebook, context, "failed")
+
+
+def test_a_long_log_is_fetched_as_one_scrolls(notebook: NotebookPage, tmp_path: Path) -> None:
+    """The page has the rows in sight and little more; progress, follow and copy are at hand."""
+    (notebook.path.parent / "long.py").write_text(LONG, encoding="utf-8")
+    until = tmp_path / "until"
+    notebook.run(1, f"%%anylearn_train long.py\nuntil={until}")
+    live = card(notebook, 1)
+    wait_until(lambda: shown_lines(live)[-1:] == ["waiting"], 60, "the open line")
+    expect(live.get_by_role("progressbar")).to_have_attribute("aria-valuenow", "25")
+    expect(live.locator(".anl-progress")).to_contain_text("25 % (5 of 20), about ")
+    expect(live.locator(".anl-logbar")).to_contain_text("Log, 30,006 lines")
+    picture(notebook, live, "card-progress")
+    notebook.save()
+    notebook.reload()
+    wait_until(lambda: shown_lines(live)[-1:] == ["waiting"], 60, "the card after a reload")
+    log, follow = live.locator(".anl-log"), live.get_by_role("button", name="Follow")
+    assert live.locator(".anl-line").count() < 60
+    expect(follow).to_have_attribute("aria-pressed", "true")
+    for number in (1, 15_000, 27_123):
+        log.evaluate("(log, top) => { log.scrollTop = top; }", (number - 1) * 18)
+        wait_until(lambda n=number: f"line {n}" in shown_lines(live), 20, f"line {number}")
+        wait_until(lambda: "…" not in shown_lines(live), 20, "no row without its line")
+        expect(follow).to_have_attribute("aria-pressed", "false")
+    until.touch()
+    expect(badge(live)).to_have_text("succeeded", timeout=TIMEOUT_MS)
+    assert "line 27123" in shown_lines(live), "one reads on where one was"
+    log.focus()
+    log.press("End")
+    wait_until(lambda: shown_lines(live)[-1:] == ["waiting no more"], 20, "the last line")
+    notebook.page.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    live.get_by_role("button", name="Copy ID").click()
+    expect(live.get_by_role("button", name="Copied")).to_be_visible()
+    assert notebook.page.evaluate("() => navigator.clipboard.readText()") == task_of(notebook, 1)
+    assert notebook.script_errors() == []
+
+
+def test_a_kernel_that_does_not_answer_a_stop_is_called_busy(
+    notebook: NotebookPage, tmp_path: Path
+) -> None:
+    task = train(notebook, 1, tmp_path / "until")
+    live = card(notebook, 1)
+    notebook.run(2, "import os; print(os.getpid())")
+    kernel = int(notebook.outputs(2)[0]["text"])
+    wait_until(lambda: newest(live) > 0, 30, "the first line")
+    os.kill(kernel, signal.SIGSTOP)
+    try:
+        stop = live.locator(".anl-stop")
+        stop.click()
+        stop.click()
+        expect(live.locator(".anl-notice")).to_contain_text("The kernel is busy")
+        expect(live.locator(".anl-notice")).to_contain_text(f"%anylearn_stop {task}")
+        expect(stop).to_be_disabled()
+        picture(notebook, live, "card-kernel-busy")
+    finally:
+        os.kill(kernel, signal.SIGCONT)
+    expect(badge(live)).to_have_text("stopped", timeout=TIMEOUT_MS)
+    expect(live.locator(".anl-notice")).to_be_hidden()
