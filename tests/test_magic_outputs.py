@@ -16,7 +16,7 @@ from anylearn_jupyter.notebook import headless, submitting
 from anylearn_jupyter.notebook.headless import LogPrinter, is_headless
 from anylearn_jupyter.notebook.plan_view import show_plan
 from anylearn_jupyter.notebook.printing import show_rows, show_table
-from anylearn_jupyter.notebook.submitting import LineProgress, PlainProgress
+from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
 from anylearn_jupyter.submit.facts import DataFact, Facts
 from anylearn_jupyter.submit.packing_list import PackedFile, PackingList, Skipped
 from anylearn_jupyter.submit.planning import Plan
@@ -116,7 +116,7 @@ def test_a_plan_is_short_and_tells_everything(shell: Any, tmp_path: Path) -> Non
 
 def test_a_submission_is_one_line_that_changes(shell: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(submitting, "TICK_S", 0.0)
-    with LineProgress(shell) as progress:
+    with line_progress(shell) as progress:
         progress.step("Sending the data", POISON)
         progress.bytes("images", 0, 10_000_000)
         progress.bytes("images", 5_000_000, 10_000_000)
@@ -130,7 +130,7 @@ def test_a_submission_is_one_line_that_changes(shell: Any, monkeypatch: pytest.M
 
 
 def test_bytes_come_at_most_ten_times_a_second(shell: Any) -> None:
-    with LineProgress(shell) as progress:
+    with line_progress(shell) as progress:
         progress.step("Sending the data")
         for sent in range(10_000):
             progress.bytes("images", sent, 10_000)
@@ -139,7 +139,7 @@ def test_bytes_come_at_most_ten_times_a_second(shell: Any) -> None:
 
 def test_a_submission_that_stops_says_where(shell: Any, capsys: pytest.CaptureFixture[str]) -> None:
     def submission() -> None:
-        with LineProgress(shell) as progress:
+        with line_progress(shell) as progress:
             progress.step("Sending the data")
             progress.note("something to know")
             raise KeyboardInterrupt
@@ -155,13 +155,13 @@ def test_plain_progress_says_little(
 ) -> None:
     now = [100.0]
     monkeypatch.setattr(submitting.time, "monotonic", lambda: now[0])
-    with PlainProgress() as progress:
-        progress.step("Sending the data")
-        for sent in range(0, 101):
-            now[0] += 0.5
-            progress.bytes("images", sent * 1000, 100_000)
-        progress.bytes("quick", 5, 5)
-        progress.note("something to know")
+    progress = PlainProgress()
+    progress.step("Sending the data")
+    for sent in range(0, 101):
+        now[0] += 0.5
+        progress.bytes("images", sent * 1000, 100_000)
+    progress.bytes("quick", 5, 5)
+    progress.note("something to know")
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
         "images: 20.0 kB (20%)",

@@ -24,6 +24,7 @@ from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.ledger import Ledger
 from conftest import RunningEngine, engine_command
 from kernel_fixtures import RealKernel, kernels
+from waiting import wait_until
 
 __all__ = ["kernels"]
 
@@ -232,6 +233,29 @@ def test_resume_shows_the_unfinished_of_this_directory(
     assert [task.name for task in trained["tasks"]] == ["busy"]
 
 
+def test_resume_tells_what_has_ended_meanwhile(trained: Shell, tmp_path: Path) -> None:
+    (tmp_path / "gate").touch()
+    identity = trained["busy"].id
+    connection = trained["busy"].connection()
+    wait_until(lambda: connection.api.task(identity).finished, 20, "the end of the task")
+    text = trained.run("%anylearn_resume -o tasks")
+    assert text == ("Ended since last seen: busy (succeeded); `%anylearn_resume NAME` shows one.\n")
+    assert trained["tasks"] == []
+    assert trained.run("%anylearn_resume") == "There is no unfinished task of this directory.\n"
+
+
+def test_resume_of_a_server_that_does_not_answer(trained: Shell, home: Path) -> None:
+    engine_command("stop", "--tasks")
+    (home / "engine" / "token").rename(home / "token.aside")
+    (home / "engine" / "token").mkdir()
+    text = trained.run("%anylearn_resume -o tasks")
+    (home / "engine" / "token").rmdir()
+    (home / "token.aside").rename(home / "engine" / "token")
+    assert [task.name for task in trained["tasks"]] == ["busy"]
+    assert f"busy ({trained['busy'].id}) was last seen" in text
+    assert "token" in text
+
+
 def test_a_task_is_named_in_many_ways(trained: Shell) -> None:
     identity = trained["done"].id
     ways = [identity, identity[:12], identity[4:14], "done", "{done}", "{done.id}", "'done'"]
@@ -415,6 +439,7 @@ def test_nobody_to_ask(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
         ("%%anylearn_train train.py --server host", "ConfigError", "https://host"),
         ("%%anylearn_train train.py --server http://127.0.0.1:1", "LoginRequired", "127.0.0.1:1"),
         ("%anylearn_resume -o 1x", "OptionError", "1x"),
+        ("%anylearn_resume last --all", "OptionError", "exclude each other"),
         ("%anylearn_resume --al", "OptionError", "did you mean `--all`"),
         ("%anylearn_logs", "OptionError", "%anylearn_logs?"),
         ("%anylearn_results last", "NotFound", "No task was submitted"),
@@ -547,6 +572,25 @@ def test_live_cells_return_and_interrupts_stop_the_waiting(
     assert error["ename"] == "TaskFailed"
     assert "failed with exit code 3" in error["evalue"]
     engine_command("stop", "--tasks", check=False)
+
+
+def test_a_login_asks_at_the_front_ends_keyboard(
+    kernels: Callable[[Path], RealKernel], project: Path, server: str, home: Path
+) -> None:
+    kernel = kernels(project)
+    kernel.run("%load_ext anylearn_jupyter")
+    asked = []
+    request = kernel.start(f"%anylearn_login {server}")
+    for answer in ("ann", "pass word", ""):
+        question = kernel.client.get_stdin_msg(timeout=20)["content"]
+        asked.append((question["prompt"].split()[0], question["password"]))
+        kernel.client.input(answer)
+    shown = json.dumps(kernel.outputs_of(request))
+    assert asked == [("Name", False), ("Password:", True), ("Make", False)]
+    assert f"Logged in to {server} as ann" in shown
+    assert "pass word" not in shown
+    assert "pass word" not in kernel.text("print(In, dir())")
+    assert "pass word" not in "".join(path.read_text() for path in home.glob("*.json"))
 
 
 def test_the_progress_line_ends_short(

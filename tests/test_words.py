@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+import json
 import shlex
 import subprocess
 import sys
+import warnings
 from itertools import pairwise
 
 import pytest
@@ -13,7 +16,7 @@ from hypothesis import strategies as st
 
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.notebook.expressions import Names, escaped
-from anylearn_jupyter.notebook.grammar import read_setting
+from anylearn_jupyter.notebook.grammar import Parameter, read_body, read_setting
 from anylearn_jupyter.notebook.placing import place
 from anylearn_jupyter.notebook.words import split_words
 from anylearn_jupyter.submit.command import command_text, train_command
@@ -85,10 +88,6 @@ ECHO = "import json, sys; print(json.dumps(sys.argv[1:]))"
 
 def what_a_script_gets(values: list[tuple[str, object]]) -> list[str]:
     """Put values on a command line, and let a real shell run a real script with it."""
-    import json
-
-    from anylearn_jupyter.notebook.grammar import Parameter
-
     placed = place([Parameter(name, value, name) for name, value in values], [], None)
     entrypoint, params = train_command("", placed.hyperparams, {}, placed.raw_arguments)
     command = f"{shlex.quote(sys.executable)} -c {shlex.quote(ECHO)} {entrypoint}" + command_text(
@@ -118,8 +117,6 @@ def test_a_value_reaches_the_script_exactly(texts: list[str]) -> None:
 @example("it's")
 def test_a_quoted_value_of_a_body_is_the_string_inside(text: str) -> None:
     """`repr` is how Python quotes."""
-    from anylearn_jupyter.notebook.grammar import read_body
-
     (parameter,) = read_body(f"x = {text!r}   # a comment", NOBODY).parameters
     assert parameter.value == text
 
@@ -148,8 +145,18 @@ UNQUOTED = LINE_TEXT.map(str.strip).filter(
 @example("it's")
 @example("C:\\data\\x")
 def test_an_unquoted_value_is_what_was_typed(text: str) -> None:
-    from anylearn_jupyter.notebook.grammar import read_body
-
     (parameter,) = read_body(f"x = {text}", NOBODY).parameters
     assert parameter.value == text
     assert read_setting(f"x={text}", "--set", NOBODY).value == text
+
+
+PIECES = [*"ab1 =:#'\"{}[]()\\-$!,.\n\tr", "in ", "true", "x = ", "{n}", "f'"]
+
+
+@settings(max_examples=500, deadline=None)
+@given(st.lists(st.sampled_from(PIECES), max_size=18).map("".join))
+def test_whatever_is_typed_is_understood_or_an_error_of_ours(text: str) -> None:
+    for read in (split_words, lambda body: read_body(body, Names({"n": 1}))):
+        with contextlib.suppress(OptionError), warnings.catch_warnings():
+            warnings.simplefilter("ignore", SyntaxWarning)  # `{1 (1)}`, as in a cell
+            read(text)

@@ -86,31 +86,41 @@ def resume(
     shell: InteractiveShell, ids: Sequence[str], *, everything: bool, variable: str | None
 ) -> None:
     """Show tasks again: the named ones, or the unfinished ones of this directory, or all."""
+    if ids and everything:
+        raise OptionError("--all and an ID exclude each other; leave one of them out.")
     headless = is_headless(shell)
-    names = Names(shell.user_ns)
-    here = str(Path.cwd())
-    if ids:
-        tasks = tasks_named(ids, names)
-    else:
-        unfinished = [task for task in unfinished_tasks() if not task.detail.finished]
-        tasks = [task for task in unfinished if everything or task.record.working_dir == here]
-        others = len(unfinished) - len(tasks)
-        if not tasks:
-            where = "" if everything else " of this directory"
-            say(f"There is no unfinished task{where}.")
-        if others:
-            plural = "s are" if others > 1 else " is"
-            say(
-                f"{others} unfinished task{plural} from other directories; "
-                "`%anylearn_resume --all` shows them too."
-            )
+    tasks = tasks_named(ids, Names(shell.user_ns)) if ids else _unfinished(everything=everything)
     if variable is not None:
         shell.user_ns[variable] = tasks
     for task in tasks:
-        if headless:
-            show_static(task)
-        else:
+        if not headless:
             show_task(task)
+        elif task.trouble:
+            say(f"{task.name} ({task.id}) was last seen {task.phase}: {task.trouble}")
+        else:
+            show_static(task)
+
+
+def _unfinished(*, everything: bool) -> list[TrainTask]:
+    """Give the unfinished tasks that are wanted, and tell of the others."""
+    here = str(Path.cwd())
+    known = unfinished_tasks()
+    wanted = [task for task in known if everything or task.record.working_dir == here]
+    tasks = [task for task in wanted if not task.detail.finished]
+    ended = [task for task in wanted if task.detail.finished]
+    if ended:
+        listed = ", ".join(f"{task.name} ({outcome_text(task.detail)})" for task in ended)
+        say(f"Ended since last seen: {listed}; `%anylearn_resume NAME` shows one.")
+    elif not tasks:
+        say(f"There is no unfinished task{'' if everything else ' of this directory'}.")
+    others = sum(not task.detail.finished for task in known) - len(tasks)
+    if others:
+        plural = "s are" if others > 1 else " is"
+        say(
+            f"{others} unfinished task{plural} from other directories; `%anylearn_resume --all` "
+            "shows them too."
+        )
+    return tasks
 
 
 # %anylearn_tasks

@@ -210,15 +210,7 @@ class Names:
         return name in self._variables
 
     def variable(self, name: str) -> object:
-        """Give a variable.
-
-        Raises
-        ------
-        OptionError
-            There is none of this name.
-        """
-        if name not in self._variables:
-            raise OptionError(f"There is no variable {name!r}{self._guess(name) or '.'}")
+        """Give the value of a variable that is there."""
         return self._variables[name]
 
     def text(self, template: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
 from anylearn_jupyter.errors import OptionError
@@ -11,7 +12,7 @@ from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
 from anylearn_jupyter.notebook.plan_view import show_plan
 from anylearn_jupyter.notebook.printing import say
-from anylearn_jupyter.notebook.submitting import LineProgress, PlainProgress
+from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
 from anylearn_jupyter.notebook.training import Training, check_variable, training
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.planning import plan
@@ -76,7 +77,7 @@ def train(
 
 
 def _submitted(shell: InteractiveShell, wanted: Training, *, headless: bool) -> TrainTask:
-    with PlainProgress() if headless else LineProgress(shell) as progress:
+    with nullcontext(PlainProgress()) if headless else line_progress(shell) as progress:
         for note in wanted.notes:
             progress.note(note)
         return submit(wanted.request, progress).task

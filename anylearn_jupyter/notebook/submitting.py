@@ -8,8 +8,9 @@ from __future__ import annotations
 import html
 import time
 import uuid
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
 
 from anylearn_jupyter.notebook.printing import publish, say
 from anylearn_jupyter.notebook.terminal import size_text
@@ -24,15 +25,33 @@ PLAIN_S = 10.0
 """Seconds between two plain lines about the same transfer."""
 
 
-class LineProgress:
-    """One output that says which step it is, with a bar while bytes move.
+@contextmanager
+def line_progress(shell: InteractiveShell) -> Iterator[LineProgress]:
+    """Show a submission in one output, which ends as one short line.
 
-    As a context manager it ends as one short line: how long it took, or where it stopped.
+    It says how long the submission took, or where it stopped.
 
     Parameters
     ----------
     shell : InteractiveShell
         The running cell's; it needs a front end that can replace an output.
+    """
+    progress = LineProgress(shell)
+    try:
+        yield progress
+    except BaseException:
+        progress.end(stopped=True)
+        raise
+    progress.end(stopped=False)
+
+
+class LineProgress:
+    """One output that says which step it is, with a bar while bytes move.
+
+    Parameters
+    ----------
+    shell : InteractiveShell
+        As for `line_progress`.
     """
 
     def __init__(self, shell: InteractiveShell) -> None:
@@ -43,22 +62,6 @@ class LineProgress:
         self._step = ""
         self._label = ""
         self._label_at = 0.0
-
-    def __enter__(self) -> Self:
-        """Give itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Write the last version."""
-        if kind is None:
-            self._show(f"Submitted in {time.monotonic() - self._begun_at:.1f} s.", now=True)
-        elif self._step:
-            self._show(f"Stopped at: {self._step}.", now=True)
 
     def step(self, name: str, detail: str = "") -> None:
         """Show the step."""
@@ -86,6 +89,13 @@ class LineProgress:
         """Write a line that stays."""
         say(f"note: {text}")
 
+    def end(self, *, stopped: bool) -> None:
+        """Write the last version: how long it took, or at which step it stopped."""
+        if not stopped:
+            self._show(f"Submitted in {time.monotonic() - self._begun_at:.1f} s.", now=True)
+        elif self._step:
+            self._show(f"Stopped at: {self._step}.", now=True)
+
     def _show(self, text: str, *, now: bool) -> None:
         moment = time.monotonic()
         if not now and self._shown_at is not None and moment - self._shown_at < TICK_S:
@@ -103,18 +113,6 @@ class PlainProgress:
         self._label = ""
         self._begun_at = 0.0
         self._said_at = 0.0
-
-    def __enter__(self) -> Self:
-        """Give itself."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Leave everything as it is."""
 
     def step(self, name: str, detail: str = "") -> None:
         """Say nothing: a step is short, and its transfers speak for themselves."""

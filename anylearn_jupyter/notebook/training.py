@@ -80,17 +80,14 @@ def training(
     data = mounted(options)
     parser, note = _script_parser(entrypoint, directory, options)
     hyperparams, raw = values_of(options, read_body(body, names), data, parser, entrypoint or "")
-    values_given = bool(hyperparams or raw)
     project_id, project_name = project(options)
-    if options.given.require_clean and options.given.algorithm_force_update:
-        raise OptionError("--require-clean and --algorithm-force-update exclude each other.")
     request = TrainRequest(
         entrypoint=entrypoint,
         algorithm_dir=directory,
         algorithm_id=algorithm_id,
         algorithm_git_ref=options.text("algorithm_git_ref"),
         algorithm_name=options.text("algorithm_name"),
-        require_clean=options.given.require_clean,
+        require_clean=_require_clean(options),
         output=options.text("output"),
         mirror_name=options.text("mirror_name") or DEFAULT_MIRROR,
         hyperparams=hyperparams,
@@ -110,7 +107,7 @@ def training(
         polling_s=polling_s(options),
         uploader=uploader(options),
     )
-    return Training(request, (note,) if note and values_given else ())
+    return Training(request, (note,) if note and (hyperparams or raw) else ())
 
 
 def check_variable(name: str | None) -> str | None:
@@ -127,6 +124,12 @@ def check_variable(name: str | None) -> str | None:
 
 
 # The code.
+
+
+def _require_clean(options: GivenOptions) -> bool:
+    if options.given.require_clean and options.given.algorithm_force_update:
+        raise OptionError("--require-clean and --algorithm-force-update exclude each other.")
+    return bool(options.given.require_clean)
 
 
 def _directory(options: GivenOptions, algorithm_id: str | None) -> Path | None:
