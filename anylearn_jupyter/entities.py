@@ -63,6 +63,9 @@ class TaskState(IntEnum):
     DELETED = -1
     FAILED = -2
     ABORTED = -3
+    # The published spellings of the last two.
+    FAIL = -2
+    ABORT = -3
 
 
 FINAL_STATES = (TaskState.SUCCESS, TaskState.DELETED, TaskState.FAILED, TaskState.ABORTED)
@@ -173,8 +176,12 @@ class TaskDetail:
     entrypoint, output, command : str
         The shell command's first part, the results' folder, and the whole command as it is run
         (the last one only from servers that tell it).
-    train_params : str
-        JSON text of the parameters as they were sent.
+    train_params, envs, resource_request : str
+        JSON text of the parameters, the variables and the resources, as they were sent.
+    files : str
+        Ids of what is mounted, with commas.
+    final_metric : float or None
+        What the task reported; None before that, and from servers that do not say it here.
     """
 
     id: str
@@ -191,6 +198,16 @@ class TaskDetail:
     output: str = ""
     command: str = ""
     train_params: str = ""
+    train_params_prefix: str = "--"
+    train_params_delimeter: str = " "
+    creator_id: str = ""
+    files: str = ""
+    envs: str = ""
+    mirror_id: str = ""
+    resource_request: str = ""
+    num_nodes: int = 1
+    nproc_per_node: int = 1
+    final_metric: float | None = None
     create_time: str = ""
     finish_time: str = ""
     exit: Exit | None = None
@@ -228,6 +245,16 @@ class TaskDetail:
             output=_text(data.get("output")),
             command=_text(data.get("command")),
             train_params=_text(data.get("train_params") or data.get("args")),
+            train_params_prefix=_text(data.get("train_params_prefix", "--")),
+            train_params_delimeter=_text(data.get("train_params_delimeter", " ")),
+            creator_id=_text(data.get("creator_id")),
+            files=_text(data.get("files")),
+            envs=_text(data.get("envs")),
+            mirror_id=_text(data.get("mirror_id")),
+            resource_request=_text(data.get("resource_request")),
+            num_nodes=_integer(data.get("num_nodes")) or 1,
+            nproc_per_node=_integer(data.get("nproc_per_node")) or 1,
+            final_metric=_number(data.get("final_metric")),
             create_time=_text(data.get("create_time")),
             finish_time=_text(data.get("finish_time")),
             exit=Exit.from_json(ended) if isinstance(ended, dict) else None,
@@ -239,49 +266,72 @@ class TaskDetail:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Algorithm:
-    """Code on the server (HTTP API, section 7.1)."""
-
-    id: str
-    name: str = ""
-    state: int = 0
-    mirror_id: str = ""
-    git_address: str = ""
-
-    @classmethod
-    def from_json(cls, data: dict[str, Any]) -> Algorithm:
-        """Read one object of ``algorithm/query`` or ``algorithm/custom``."""
-        return cls(
-            id=_text(data.get("id")),
-            name=_text(data.get("name")),
-            state=_integer(data.get("state")) or 0,
-            mirror_id=_text(data.get("mirror_id")),
-            git_address=_text(data.get("git_address")),
-        )
-
-
-@dataclass(frozen=True, kw_only=True)
 class Resource:
-    """What datasets, models and files have in common (HTTP API, section 6.2)."""
+    """What algorithms, datasets, models and files have in common (HTTP API, section 6.2).
+
+    Attributes
+    ----------
+    file_path : str
+        Where the server keeps it, in its own words.
+    """
 
     id: str
     name: str = ""
     description: str = ""
     state: int = 0
+    public: bool = False
+    upload_time: str = ""
+    filename: str = ""
+    is_zipfile: bool = False
+    file_path: str = ""
     size: str = ""
     creator_id: str = ""
+    node_id: str = ""
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Self:
         """Read one object of a query or a list."""
-        return cls(
-            id=_text(data.get("id")),
-            name=_text(data.get("name")),
-            description=_text(data.get("description")),
-            state=_integer(data.get("state")) or 0,
-            size=_text(data.get("size")),
-            creator_id=_text(data.get("creator_id")),
-        )
+        return cls(**cls._read(data))
+
+    @classmethod
+    def _read(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return {
+            "id": _text(data.get("id")),
+            "name": _text(data.get("name")),
+            "description": _text(data.get("description")),
+            "state": _integer(data.get("state")) or 0,
+            "public": bool(data.get("public")),
+            "upload_time": _text(data.get("upload_time")),
+            "filename": _text(data.get("filename")),
+            "is_zipfile": bool(_integer(data.get("is_zipfile"))) or data.get("is_zipfile") is True,
+            "file_path": _text(data.get("file")),
+            "size": _text(data.get("size")),
+            "creator_id": _text(data.get("creator_id")),
+            "node_id": _text(data.get("node_id")),
+        }
+
+
+@dataclass(frozen=True, kw_only=True)
+class Algorithm(Resource):
+    """Code on the server (HTTP API, section 7.1); `train_params` is JSON text."""
+
+    tags: str = ""
+    mirror_id: str = ""
+    train_params: str = ""
+    follows_anylearn_norm: bool = False
+    git_address: str = ""
+    git_migrated: bool = False
+
+    @classmethod
+    def _read(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return super()._read(data) | {
+            "tags": _text(data.get("tags")),
+            "mirror_id": _text(data.get("mirror_id")),
+            "train_params": _text(data.get("train_params")),
+            "follows_anylearn_norm": bool(data.get("follows_anylearn_norm")),
+            "git_address": _text(data.get("git_address")),
+            "git_migrated": bool(data.get("git_migrated")),
+        }
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -291,7 +341,13 @@ class Dataset(Resource):
 
 @dataclass(frozen=True, kw_only=True)
 class Model(Resource):
-    """A model on the server."""
+    """A model on the server, of an algorithm."""
+
+    algorithm_id: str = ""
+
+    @classmethod
+    def _read(cls, data: dict[str, Any]) -> dict[str, Any]:
+        return super()._read(data) | {"algorithm_id": _text(data.get("algorithm_id"))}
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -305,7 +361,7 @@ class QuotaGroup:
 
     Attributes
     ----------
-    id, name, level : str
+    id, name, level, node_level : str
         As the server says.
     capacity, allocated, default : dict
         Resource to amount: what the group has, what is in use, what a task gets that asks for
@@ -315,6 +371,7 @@ class QuotaGroup:
     id: str
     name: str = ""
     level: str = ""
+    node_level: str = ""
     capacity: dict[str, float] = field(default_factory=dict)
     allocated: dict[str, float] = field(default_factory=dict)
     default: dict[str, float] = field(default_factory=dict)
@@ -331,6 +388,7 @@ class QuotaGroup:
             id=_text(data.get("id")),
             name=_text(data.get("name")),
             level=_text(data.get("level")),
+            node_level=_text(data.get("node_level")),
             capacity=_amounts(data.get("capacity")),
             allocated=_amounts(data.get("allocated")),
             default=_amounts(data.get("default")),
@@ -339,11 +397,15 @@ class QuotaGroup:
 
 @dataclass(frozen=True, kw_only=True)
 class Project:
-    """A group of tasks on the server (HTTP API, section 5)."""
+    """A group of tasks on the server (HTTP API, section 5); `datasets` are ids."""
 
     id: str
     name: str = ""
     description: str = ""
+    create_time: str = ""
+    update_time: str = ""
+    creator_id: str = ""
+    datasets: tuple[str, ...] = ()
 
     @classmethod
     def from_json(cls, data: dict[str, Any]) -> Project:
@@ -352,7 +414,26 @@ class Project:
             id=_text(data.get("id")),
             name=_text(data.get("name")),
             description=_text(data.get("description")),
+            create_time=_text(data.get("create_time")),
+            update_time=_text(data.get("update_time")),
+            creator_id=_text(data.get("creator_id")),
+            datasets=_ids(data.get("datasets")),
         )
+
+
+def _ids(value: object) -> tuple[str, ...]:
+    """Read ids that come as a list, or as text with commas."""
+    found = value if isinstance(value, list) else _text(value).split(",")
+    return tuple(_text(one).strip() for one in found if _text(one).strip())
+
+
+def _number(value: object) -> float | None:
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        return None
+    try:
+        return float(value)
+    except ValueError:
+        return None
 
 
 def _amounts(value: object) -> dict[str, float]:

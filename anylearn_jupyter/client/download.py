@@ -84,8 +84,7 @@ def download_resource(
     Source: HTTP API, section 6.4.
     """
     target = target.expanduser().absolute()
-    compression_id = api.compress(file_id, subpath)
-    _wait_for_archive(api, file_id, compression_id, timeout_s)
+    compression_id = compressed(api, file_id, subpath, timeout_s=timeout_s)
     try:
         target.mkdir(parents=True, exist_ok=True)
         # Beside the files' own place, so that the renames stay within one file system.
@@ -104,8 +103,32 @@ def download_resource(
     return target
 
 
-def _wait_for_archive(api: Api, file_id: str, compression_id: str, timeout_s: float) -> None:
-    """Ask until the archive is ready, less and less often."""
+def compressed(
+    api: Api,
+    file_id: str,
+    subpath: str | None = None,
+    *,
+    timeout_s: float = COMPRESSION_TIMEOUT_S,
+    polling_s: float = _POLL_TO_S,
+) -> str:
+    """Have the server make an archive of a resource, and wait for it.
+
+    Parameters
+    ----------
+    polling_s : float
+        Most seconds between two questions; the first ones come sooner.
+
+    Returns
+    -------
+    str
+        The id that `Api.download` wants.
+
+    Raises
+    ------
+    ServerUnreachable
+        It was not ready in time.
+    """
+    compression_id = api.compress(file_id, subpath)
     deadline = time.monotonic() + timeout_s
     pause_s = _POLL_FROM_S
     while not api.compression_done(file_id, compression_id):
@@ -114,7 +137,8 @@ def _wait_for_archive(api: Api, file_id: str, compression_id: str, timeout_s: fl
                 f"{api.http.address} has not packed {file_id} in {timeout_s:g} s; try again later."
             )
         time.sleep(pause_s * random.uniform(0.8, 1.0))
-        pause_s = min(pause_s * 1.5, _POLL_TO_S)
+        pause_s = min(pause_s * 1.5, polling_s)
+    return compression_id
 
 
 def unpack(archive: Path, target: Path, *, top: str, select: Selection | None = None) -> None:

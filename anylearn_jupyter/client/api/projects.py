@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from anylearn_jupyter.client.api.base import Calls
+from collections.abc import Iterable
+
+from anylearn_jupyter.client.api.base import Calls, marked
 from anylearn_jupyter.client.decoding import (
     an_object,
     integer,
+    made_id,
     objects,
     only_object,
     resource,
@@ -84,7 +87,15 @@ class ProjectCalls(Calls):
             for item in objects(self.http.get("project/list"), what)
         ]
 
-    def add_project(self, name: str, description: str, key: str, *, doubtful: bool = False) -> str:
+    def add_project(
+        self,
+        name: str,
+        description: str,
+        key: str,
+        *,
+        datasets: Iterable[str] = (),
+        doubtful: bool = False,
+    ) -> str:
         """Make a project; see `Calls.create` for `key` and `doubtful`.
 
         Returns
@@ -92,10 +103,27 @@ class ProjectCalls(Calls):
         str
             Its id.
         """
-        fields = {"name": name, "description": description, "datasets": ""}
+        fields = {"name": name, "description": description, "datasets": ",".join(datasets)}
         return self.create(
             "project/add", fields, key=key, found_in="project/list", doubtful=doubtful
         )
+
+    def update_project(
+        self, project_id: str, name: str, description: str, datasets: Iterable[str]
+    ) -> str:
+        """Change a project; gives its id."""
+        fields = {
+            "id": project_id,
+            "name": name,
+            "description": marked(description),
+            "datasets": ",".join(datasets),
+        }
+        return made_id(self.http.put("project/update", fields), "PUT project/update")
+
+    def delete_project(self, project_id: str, *, force: bool = False) -> str:
+        """Delete a project; gives its id."""
+        found = self.http.delete("project/delete", {"id": project_id, "force": force})
+        return made_id(found, "DELETE project/delete")
 
     def quota_groups(self) -> list[QuotaGroup]:
         """List the groups of resources that the user may draw from."""
@@ -104,6 +132,14 @@ class ProjectCalls(Calls):
             QuotaGroup.from_json(resource(item, what))
             for item in objects(self.http.get("quota_group/list"), what)
         ]
+
+    def quota_group(self, group_id: str) -> QuotaGroup:
+        """Read one group by its id."""
+        what = "GET quota_group/query"
+        found = self.http.get("quota_group/query", {"id": group_id})
+        return QuotaGroup.from_json(
+            resource(only_object(found, what, f"quota group {group_id}"), what)
+        )
 
     def find_quota_group(self, name: str) -> QuotaGroup | None:
         """Find a group by its name; None where there is none.

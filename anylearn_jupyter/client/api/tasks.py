@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from anylearn_jupyter.client.api.base import Calls
+from anylearn_jupyter.client.auth import NoAuth
 from anylearn_jupyter.client.decoding import (
     an_object,
     integer,
@@ -17,8 +18,8 @@ from anylearn_jupyter.client.decoding import (
     resource,
     unexpected,
 )
-from anylearn_jupyter.client.forms import Form
-from anylearn_jupyter.client.replies import error_of
+from anylearn_jupyter.client.forms import FORM_TYPE, Form, encode_form
+from anylearn_jupyter.client.replies import decode, error_of
 from anylearn_jupyter.entities import TaskDetail
 from anylearn_jupyter.errors import NotFound, UnexpectedAnswer
 
@@ -55,6 +56,7 @@ class ReportedMetric:
 
     value: float
     reported_at: str
+    id: str = ""
 
 
 def task_detail(data: Any, what: str) -> TaskDetail:
@@ -156,14 +158,24 @@ class TaskCalls(Calls):
         found = self.http.get("train_task/list", {"project_id": project_id})
         return [task_detail(item, what) for item in objects(found, what)]
 
-    def stop_task(self, task_id: str) -> None:
+    def stop_task(self, task_id: str, *, force: bool = False) -> None:
         """Stop an unfinished task; its record, log and results stay on our engine.
 
         Notes
         -----
         Source: HTTP API, section 9.3; architecture, "Task states".
         """
-        self.http.delete("train_task/delete", {"id": task_id, "force": 0})
+        self.http.delete("train_task/delete", {"id": task_id, "force": force})
+
+    def task_status(self, task_id: str, secret_key: str) -> dict[str, Any]:
+        """Read what the server says of a task's progress; no key is certain to be there.
+
+        Notes
+        -----
+        Source: HTTP API, section 9.5.
+        """
+        found = self.http.get("train_task/status", {"id": task_id, "secret_key": secret_key})
+        return an_object(found, "GET train_task/status")
 
     def log_page(
         self,
@@ -246,7 +258,11 @@ class TaskCalls(Calls):
             "train_task/intermediate_metric", {"id": task_id, "last_timestamp": since}
         )
         return [
-            ReportedMetric(number(item, "metric", what), str(item.get("reported_at") or ""))
+            ReportedMetric(
+                number(item, "metric", what),
+                str(item.get("reported_at") or ""),
+                str(item.get("id") or ""),
+            )
             for item in objects(found, what)
         ]
 
@@ -257,3 +273,22 @@ class TaskCalls(Calls):
         if found.get("final_metric") is None:
             return None
         return number(found, "final_metric", what)
+
+    def report_metric(
+        self, kind: str, task_id: str, secret_key: str, value: float
+    ) -> dict[str, Any]:
+        """Report a metric as the task itself does, with its key instead of a login.
+
+        Parameters
+        ----------
+        kind : str
+            ``final_metric`` or ``intermediate_metric``.
+        """
+        reply = self.http.exchange(
+            "POST",
+            f"train_task/{kind}",
+            data=encode_form({"id": task_id, "metric": repr(float(value))}),
+            headers={"Content-Type": FORM_TYPE, "Secret-Key": secret_key},
+            auth=NoAuth(),
+        )
+        return an_object(decode(reply), f"POST train_task/{kind}")
