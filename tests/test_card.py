@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from anylearn_jupyter.home import Home
+from anylearn_jupyter.notebook.widget import page_module
 from conftest import RunningEngine
 from engine_fixtures import Talker
 from kernel_fixtures import RealKernel, kernels
@@ -24,6 +25,7 @@ from waiting import wait_until
 __all__ = ["kernels"]
 
 STATIC = Path(__file__).resolve().parent.parent / "anylearn_jupyter" / "notebook" / "static"
+ALL_MODULES = "".join(path.read_text(encoding="utf-8") for path in STATIC.glob("*.js"))
 
 TALK = """
 import os, sys, time
@@ -321,9 +323,19 @@ def test_where_there_is_no_kernel_it_is_text(talker: Talker, tmp_path: Path) -> 
 
 def test_the_page_side_parses_no_html_and_asks_nobody() -> None:
     """F4: no sink for markup, no style sheet or script from elsewhere."""
-    script = (STATIC / "task.js").read_text(encoding="utf-8")
     sinks = r"innerHTML|outerHTML|insertAdjacentHTML|document\.write|DOMParser|\beval\(|Function\("
-    assert re.findall(sinks, script) == []
-    for source in (script, (STATIC / "task.css").read_text(encoding="utf-8")):
-        assert re.findall(r"https?://(?!www\.w3\.org/)", source) == []
-        assert re.findall(r"\bimport\b|url\(", source) == []
+    sources = [path.read_text(encoding="utf-8") for path in STATIC.iterdir()]
+    assert len(sources) > 6
+    for source in sources:
+        assert re.findall(sinks, source) == []
+        assert re.findall(r"https?://(?!www\.w3\.org/)|url\(|@import", source) == []
+
+
+def test_the_modules_of_the_page_side_become_one() -> None:
+    module = page_module()
+    assert set(re.findall(r"^import.*from '\./(\w+)\.js';$", ALL_MODULES, re.MULTILINE)) < {
+        path.stem for path in STATIC.glob("*.js")
+    }
+    assert re.findall(r"^(?:import|export) .*", module, re.MULTILINE) == ["export default () => {"]
+    names = re.findall(r"^(?:function|class|const|let) (\w+)", module, re.MULTILINE)
+    assert len(names) == len(set(names))

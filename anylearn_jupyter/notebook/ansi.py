@@ -1,7 +1,7 @@
 """Colours of a log line: the one kind of escape sequence that a view keeps (SGR), read safely.
 
 A log is text from a stranger. `terminal` removes every other escape sequence; what this module
-gives on is a style and text, never markup. The page has the same reader in ``static/task.js``.
+gives on is a style and text, never markup. The page has the same reader in ``static/colors.js``.
 """
 
 from __future__ import annotations

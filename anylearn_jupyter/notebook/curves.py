@@ -1,7 +1,7 @@
 """Metric curves as SVG text: no script, every word escaped, readable on light and dark pages.
 
 Series that belong together (``loss`` and ``val_loss``) share a panel; the others have one each, as
-their scales differ. The live card draws the same panels in ``static/task.js``.
+their scales differ. The live card draws the same panels in ``static/curves.js``.
 """
 
 from __future__ import annotations

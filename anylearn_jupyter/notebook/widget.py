@@ -1,4 +1,4 @@
-"""The live card: a widget whose page side is ``static/task.js``.
+"""The live card: a widget whose page side is ``static/task.js`` and the modules beside it.
 
 What is small and has to survive a reload of the page are traits: they are the widget's state. The
 log, the points of the curves and the progress are messages:
@@ -16,6 +16,7 @@ down for the sender thread of the monitor, which is also the only one that sends
 from __future__ import annotations
 
 import logging
+import re
 import threading
 import time
 from pathlib import Path
@@ -47,8 +48,19 @@ MAX_MESSAGE = 256_000
 
 _MAX_ASKED = 5_000
 _POINT_CHARACTERS = 24
+_MODULES = ("words", "colors", "store", "log", "curves", "task")
 _STATIC = Path(__file__).parent / "static"
 _logger = logging.getLogger(__name__)
+
+
+def page_module() -> str:
+    """Join the modules of the page side into one, as a widget has no other to import from."""
+    joined = []
+    for name in _MODULES:
+        source = (_STATIC / f"{name}.js").read_text(encoding="utf-8")
+        source = re.sub(r"^import .*\n", "", source, flags=re.MULTILINE)
+        joined.append(re.sub(r"^export (?!default )", "", source, flags=re.MULTILINE))
+    return "\n".join(joined)
 
 
 class TaskCard(anywidget.AnyWidget):
@@ -66,7 +78,7 @@ class TaskCard(anywidget.AnyWidget):
     Source: notebook spec, "The views"; faults F1, F3, F4, F7, F9.
     """
 
-    _esm = (_STATIC / "task.js").read_text(encoding="utf-8")
+    _esm = page_module()
     _css = (_STATIC / "task.css").read_text(encoding="utf-8")
     task_id = traitlets.Unicode().tag(sync=True)
     header = traitlets.Dict().tag(sync=True)
