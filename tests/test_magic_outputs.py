@@ -55,6 +55,15 @@ def test_a_table_lines_up_and_is_escaped(shell: Any) -> None:
     assert "&lt;img" in shell.markup
 
 
+def test_no_control_character_gets_out(shell: Any) -> None:
+    for text in ("\x1b]0;title\x07a", "a\nb", "a\u202eb"):
+        show_table(shell, ("name",), [(text,)])
+        show_rows(shell, text, [(text, [text])])
+    whole = "".join(shell.texts) + shell.markup
+    assert not set(whole) & {"\x1b", "\x07", "\u202e"}
+    assert "a b" in whole
+
+
 def test_rows_are_escaped(shell: Any) -> None:
     show_rows(shell, POISON, [(POISON, [POISON, POISON])])
     assert "<img" not in shell.markup

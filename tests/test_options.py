@@ -367,6 +367,16 @@ def test_where_nothing_is_readable_it_is_name_and_value(line: str, words: list[s
     assert all("No argparse parser can be read in plain.py" in note for note in made.notes)
 
 
+def test_words_of_the_entrypoint_count_too(project: Path) -> None:
+    (project / "needs.py").write_text(
+        SCRIPT.replace('"--data"', '"--data", required=True'), encoding="utf-8"
+    )
+    made = cell('--entrypoint "python -u needs.py --data x"', "lr = 1")
+    assert words_of(made.request) == ["python", "-u", "needs.py", "--data", "x", "--lr", "1"]
+    assert made.notes == ()
+    assert "would refuse" in refused('--entrypoint "python needs.py --data x --no"', "lr = 1")
+
+
 def test_any_command_is_unreadable_but_works() -> None:
     made = cell('--entrypoint "cd sub && python train.py"', "x = 1")
     assert made.notes

@@ -9,12 +9,13 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import NotFound, OptionError
 from anylearn_jupyter.notebook.ansi import plain
 from anylearn_jupyter.notebook.card import show_static, show_task
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless
-from anylearn_jupyter.notebook.printing import say, show_table
+from anylearn_jupyter.notebook.printing import name_of, say, show_table
 from anylearn_jupyter.notebook.terminal import TerminalText, size_text
 from anylearn_jupyter.submit.outcome import outcome_text
 from anylearn_jupyter.submit.task import TrainTask
@@ -96,7 +97,7 @@ def resume(
         if not headless:
             show_task(task)
         elif task.trouble:
-            say(f"{task.name} ({task.id}) was last seen {task.phase}: {task.trouble}")
+            say(f"{name_of(task)} was last seen {task.phase}: {one_line(task.trouble)}")
         else:
             show_static(task)
 
@@ -109,7 +110,7 @@ def _unfinished(*, everything: bool) -> list[TrainTask]:
     tasks = [task for task in wanted if not task.detail.finished]
     ended = [task for task in wanted if task.detail.finished]
     if ended:
-        listed = ", ".join(f"{task.name} ({outcome_text(task.detail)})" for task in ended)
+        listed = ", ".join(f"{one_line(task.name)} ({outcome_text(task.detail)})" for task in ended)
         say(f"Ended since last seen: {listed}; `%anylearn_resume NAME` shows one.")
     elif not tasks:
         say(f"There is no unfinished task{'' if everything else ' of this directory'}.")
@@ -138,7 +139,7 @@ def list_tasks(shell: InteractiveShell, *, everything: bool) -> None:
     show_table(shell, heads, [_row(task) for task in tasks])
     troubles = dict.fromkeys(task.trouble for task in tasks if task.trouble)
     for trouble in troubles:
-        say(f"Some states are as last seen: {trouble}")
+        say(f"Some states are as last seen: {one_line(trouble)}")
 
 
 def _row(task: TrainTask) -> list[str]:
@@ -180,7 +181,7 @@ def print_log(
         chosen.flush()
         return
     if not task.get_detail().finished:
-        say(f"Task {task.name} ({task.id}); an interrupt stops the watching, not the task.")
+        say(f"Task {name_of(task)}; an interrupt stops the watching, not the task.")
     # Of what is there already only the last lines are wanted; what comes then is all new.
     unread = len(task.get_full_log()) if tail is not None else 0
     for event in task.follow():
@@ -235,11 +236,11 @@ def stop(shell: InteractiveShell, ids: Sequence[str]) -> None:
     """Stop tasks; their records, logs and results stay."""
     for task in tasks_named(ids, Names(shell.user_ns)):
         if task.finished():
-            say(f"{task.name} ({task.id}) had ended already: {outcome_text(task.detail)}.")
+            say(f"{name_of(task)} had ended already: {outcome_text(task.detail)}.")
             continue
         task.stop()
         said = outcome_text(task.detail) if task.detail.finished else "is being stopped"
-        say(f"{task.name} ({task.id}): {said}.")
+        say(f"{name_of(task)}: {said}.")
 
 
 # %anylearn_results
@@ -252,7 +253,7 @@ def results(
     names = Names(shell.user_ns)
     task = one_task(task_id, names)
     if wait and not task.finished():
-        say(f"Waiting for {task.name}; interrupting this cell stops the waiting, not the task.")
+        say(f"Waiting for {name_of(task)}; interrupting this cell stops the waiting, not the task.")
     target = names.text(to) if to is not None else None
     glob = names.text(pattern) if pattern is not None else None
     folder = task.results(glob, target, wait=wait)

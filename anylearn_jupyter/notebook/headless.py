@@ -15,10 +15,11 @@ import time
 from typing import TYPE_CHECKING
 
 from anylearn_jupyter.client.follow import START
+from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskDetail
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.notebook.ansi import plain
-from anylearn_jupyter.notebook.printing import say
+from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.terminal import TerminalText
 from anylearn_jupyter.submit.outcome import outcome_text
 from anylearn_jupyter.submit.task import TrainTask
@@ -62,7 +63,7 @@ def watch_to_the_end(task: TrainTask) -> None:
 def waiting_text(task: TrainTask) -> str:
     """Say what is waited for, and what an interrupt does."""
     return (
-        f"Task {task.name} ({task.id}) on {task.server}; an interrupt stops the watching, not the "
+        f"Task {name_of(task)} on {task.server}; an interrupt stops the watching, not the "
         f"task: `%anylearn_stop {task.id}` does."
     )
 
@@ -98,7 +99,7 @@ class LogPrinter:
                     )
                 elif event.kind == "trouble" and not self._in_trouble:
                     self._in_trouble = True
-                    say(f"[{event.text}]")
+                    say(f"[{one_line(event.text)}]")
                 elif event.detail is not None:
                     self._task.saw(event.detail)
                     self._print_state(event.detail)
@@ -116,7 +117,7 @@ class LogPrinter:
         if detail.phase != self._phase and not detail.finished:
             self._phase = detail.phase
             place = detail.queue_position
-            say(f"[{detail.phase}{f', place {place}' if place else ''}]")
+            say(f"[{one_line(detail.phase)}{f', place {place}' if place else ''}]")
         elif detail.finished and self._phase != "end":
             self._phase = "end"
             say(f"[{outcome_text(detail)}]")

@@ -7,8 +7,15 @@ import sys
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from anylearn_jupyter.client.replies import one_line
+
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
+
+    from anylearn_jupyter.submit.task import TrainTask
+
+CELL_LIMIT = 2_000
+"""Characters of one cell or line of a table."""
 
 # Away from typesetters of LaTeX, which would look for formulas in words that are not ours.
 _NO_MATH = "mathjax_ignore tex2jax_ignore"
@@ -20,11 +27,16 @@ def say(text: str) -> None:
     sys.stdout.flush()
 
 
+def name_of(task: TrainTask) -> str:
+    """Name a task in a line: a name is somebody's text, and may hold anything."""
+    return f"{one_line(task.name)} ({one_line(task.id)})"
+
+
 def show_table(
     shell: InteractiveShell, heads: Sequence[str], rows: Iterable[Sequence[str]]
 ) -> None:
     """Show a table as text with columns and as HTML; every cell is escaped."""
-    listed = [list(row) for row in rows]
+    listed = [[one_line(word, CELL_LIMIT) for word in row] for row in rows]
     widths = [
         max(len(row[column]) for row in [list(heads), *listed]) for column in range(len(heads))
     ]
@@ -47,9 +59,11 @@ def show_rows(
     shell: InteractiveShell, title: str, rows: Iterable[tuple[str, Sequence[str]]]
 ) -> None:
     """Show named things, each with one or several lines, as text and as HTML; all escaped."""
+    title = one_line(title, CELL_LIMIT)
     lines = [title]
     body = ""
-    for label, texts in rows:
+    for label, given in rows:
+        label, texts = one_line(label), [one_line(text, CELL_LIMIT) for text in given]
         for number, text in enumerate(texts):
             lines.append(f"  {label if number == 0 else '':<9} {text}")
         cell = "<br>".join(html.escape(text) for text in texts)

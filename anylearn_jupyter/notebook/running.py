@@ -11,7 +11,7 @@ from anylearn_jupyter.notebook.card import show_task
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
 from anylearn_jupyter.notebook.plan_view import show_plan
-from anylearn_jupyter.notebook.printing import say
+from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
 from anylearn_jupyter.notebook.training import Training, check_variable, training
 from anylearn_jupyter.submit.pipeline import submit
@@ -65,7 +65,7 @@ def train(
     if headless and waits:
         watch_to_the_end(task)
     elif headless:
-        say(f"Task {task.name} ({task.id}) on {task.server} is submitted.")
+        say(f"Task {name_of(task)} on {task.server} is submitted.")
     else:
         if waits:
             say(waiting_text(task))
