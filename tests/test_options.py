@@ -374,7 +374,7 @@ def test_words_of_the_entrypoint_count_too(project: Path) -> None:
     made = cell('--entrypoint "python -u needs.py --data x"', "lr = 1")
     assert words_of(made.request) == ["python", "-u", "needs.py", "--data", "x", "--lr", "1"]
     assert made.notes == ()
-    assert "would refuse" in refused('--entrypoint "python needs.py --data x --no"', "lr = 1")
+    assert "would refuse" in refused('--entrypoint "python needs.py --data x --nope"', "lr = 1")
 
 
 def test_any_command_is_unreadable_but_works() -> None:
