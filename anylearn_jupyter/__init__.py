@@ -21,7 +21,23 @@ if TYPE_CHECKING:
         disconnect,
         init_sdk,
     )
-    from anylearn_jupyter.entities import Algorithm, Dataset, Project
+    from anylearn_jupyter.client.upload import ResourceUploader
+    from anylearn_jupyter.entities import ResourceState, TrainTaskState
+    from anylearn_jupyter.errors import AnylearnError
+    from anylearn_jupyter.submit.objects.algorithm import Algorithm
+    from anylearn_jupyter.submit.objects.dataset import Dataset
+    from anylearn_jupyter.submit.objects.file import File
+    from anylearn_jupyter.submit.objects.mirror import Mirror
+    from anylearn_jupyter.submit.objects.model import Model
+    from anylearn_jupyter.submit.objects.project import Project
+    from anylearn_jupyter.submit.objects.quota_group import QuotaGroup
+    from anylearn_jupyter.submit.objects.transfers import (
+        AsyncResourceDownloader,
+        AsyncResourceUploader,
+        ResourceDownloader,
+        SyncResourceDownloader,
+        SyncResourceUploader,
+    )
     from anylearn_jupyter.submit.published import quick_train
     from anylearn_jupyter.submit.task import TrainTask
     from anylearn_jupyter.submit.tasks import resume_unfinished_local_train_tasks
@@ -33,10 +49,23 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Algorithm",
+    "AnylearnError",
+    "AsyncResourceDownloader",
+    "AsyncResourceUploader",
     "Connection",
     "Dataset",
+    "File",
+    "Mirror",
+    "Model",
     "Project",
+    "QuotaGroup",
+    "ResourceDownloader",
+    "ResourceState",
+    "ResourceUploader",
+    "SyncResourceDownloader",
+    "SyncResourceUploader",
     "TrainTask",
+    "TrainTaskState",
     "__version__",
     "connect",
     "current_connection",
@@ -52,11 +81,24 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Algorithm": "entities",
+    "Algorithm": "submit.objects.algorithm",
+    "AnylearnError": "errors",
+    "AsyncResourceDownloader": "submit.objects.transfers",
+    "AsyncResourceUploader": "submit.objects.transfers",
     "Connection": "client.connection",
-    "Dataset": "entities",
-    "Project": "entities",
+    "Dataset": "submit.objects.dataset",
+    "File": "submit.objects.file",
+    "Mirror": "submit.objects.mirror",
+    "Model": "submit.objects.model",
+    "Project": "submit.objects.project",
+    "QuotaGroup": "submit.objects.quota_group",
+    "ResourceDownloader": "submit.objects.transfers",
+    "ResourceState": "entities",
+    "ResourceUploader": "client.upload",
+    "SyncResourceDownloader": "submit.objects.transfers",
+    "SyncResourceUploader": "submit.objects.transfers",
     "TrainTask": "submit.task",
+    "TrainTaskState": "entities",
     "connect": "client.connection",
     "current_connection": "client.connection",
     "disconnect": "client.connection",

@@ -68,6 +68,9 @@ class TaskState(IntEnum):
     ABORT = -3
 
 
+TrainTaskState = TaskState
+"""The published name of `TaskState`."""
+
 FINAL_STATES = (TaskState.SUCCESS, TaskState.DELETED, TaskState.FAILED, TaskState.ABORTED)
 """The published states that a task never leaves."""
 

@@ -68,12 +68,12 @@ def folder(tmp_path: Path) -> Path:
 
 def trained(project: Path, **options: Any) -> TrainTask:
     task, *_ = quick_train(algorithm_dir=project, entrypoint="python do.py", **options)
-    assert task.wait().phase == "succeeded", task.get_full_log()
+    assert task.wait().phase == "succeeded", task.log_text()
     return task
 
 
 def arguments(task: TrainTask) -> list[str]:
-    found: list[str] = json.loads(task.get_full_log().splitlines()[0])
+    found: list[str] = json.loads(task.log_text().splitlines()[0])
     return found
 
 
@@ -82,7 +82,7 @@ def test_a_local_model_is_registered_with_the_algorithm_and_mounted(
 ) -> None:
     task = trained(project, model_dir=folder)
     assert arguments(task)[0] == "--model"
-    assert "read deep/b.txt B" in task.get_full_log()
+    assert "read deep/b.txt B" in task.log_text()
     api = current_connection().api
     (model,) = api.models()
     before = api.counters()["upload_bytes"]
@@ -90,7 +90,7 @@ def test_a_local_model_is_registered_with_the_algorithm_and_mounted(
     assert arguments(again)[0] == "--weights"
     assert api.counters()["upload_bytes"] == before
     by_id = trained(project, model_id=model.id)
-    assert "read a.txt A" in by_id.get_full_log()
+    assert "read a.txt A" in by_id.log_text()
 
 
 def test_a_dataset_and_a_model_of_one_content_are_two_things(project: Path, folder: Path) -> None:
@@ -104,7 +104,7 @@ def test_results_of_earlier_tasks_are_mounted(project: Path) -> None:
     first, second = trained(project), trained(project)
     task = trained(project, pretrain_task_id=[first.id, second.id])
     assert arguments(task)[0] == "--pretrain"
-    assert task.get_full_log().count("read weights.txt w") == 2
+    assert task.log_text().count("read weights.txt w") == 2
 
 
 def test_results_of_a_task_that_has_not_ended_are_refused_by_name(
@@ -114,7 +114,7 @@ def test_results_of_a_task_that_has_not_ended_are_refused_by_name(
     running, *_ = quick_train(
         algorithm_dir=project, entrypoint="python do.py wait", envs={"STOP_FILE": str(stop)}
     )
-    wait_until(lambda: running.get_full_log(), 20, "the task's first line")
+    wait_until(lambda: running.log_text(), 20, "the task's first line")
     with pytest.raises(ServerError, match=f"results of the task {running.id}"):
         quick_train(algorithm_dir=project, entrypoint="python do.py", pretrain_task_id=running.id)
     stop.touch()
@@ -130,7 +130,7 @@ def test_an_archive_is_the_same_data_as_the_folder_that_it_holds(
             opened.write(folder / name, name)
     assert read_archive(archive).value == fingerprint(folder).value
     task = trained(project, dataset_archive=archive)
-    assert "read deep/b.txt B" in task.get_full_log()
+    assert "read deep/b.txt B" in task.log_text()
     api = current_connection().api
     before = api.counters()["upload_bytes"]
     trained(project, dataset_dir=folder)
@@ -169,7 +169,7 @@ def test_full_names_are_there_without_a_parameter(project: Path, folder: Path) -
     )
     task.wait()
     assert arguments(task) == []
-    assert task.get_full_log().splitlines()[1:] == ["a.txt", "deep"]
+    assert task.log_text().splitlines()[1:] == ["a.txt", "deep"]
     assert [one.id for one in datasets] == [dataset.id]
     with pytest.raises(NotFound, match="nobody/nothing"):
         quick_train(
@@ -221,7 +221,7 @@ def test_the_callers_own_uploader_sends_in_its_own_order(project: Path, folder: 
     )
     assert task.wait().phase == "succeeded"
     expected = hashlib.sha256((folder / "noise.bin").read_bytes()).hexdigest()
-    assert task.get_full_log() == f"{expected}\n"
+    assert task.log_text() == f"{expected}\n"
     assert uploader.sent > 2
 
     class Broken:

@@ -133,7 +133,7 @@ def test_a_cell_trains_and_keeps_the_task(shell: Shell) -> None:
     assert "[anylearn-metric]" not in text
     assert text.count("✓ first · succeeded") == 1
     task = shell["task"]
-    assert task.get_full_log().splitlines()[-1] == "name '2'"
+    assert task.log_text().splitlines()[-1] == "name '2'"
     assert repr(task).count("\n") == 0
 
 
@@ -149,7 +149,7 @@ def test_a_lone_line_trains(shell: Shell) -> None:
 def test_the_line_form_returns_the_task_and_the_cell_form_nothing(shell: Shell) -> None:
     shell.run("t = %anylearn_train train.py --set name='a b' -n line")
     assert shell["t"].name == "line"
-    assert "name 'a b'" in shell["t"].get_full_log()
+    assert "name 'a b'" in shell["t"].log_text()
     before = dict(shell.ip.user_ns)
     text = shell.run("%%anylearn_train train.py\n")
     assert "Out[" not in text
@@ -179,7 +179,7 @@ def test_data_and_environment_reach_the_script(shell: Shell, project: Path) -> N
         "import os, sys; print(os.environ['A'], os.listdir(sys.argv[2]), sys.argv[1])"
     )
     shell.run("%%anylearn_train look.py -d data=numbers --env A='x y' -o task")
-    assert shell["task"].get_full_log() == "x y ['a.txt'] --data\n"
+    assert shell["task"].log_text() == "x y ['a.txt'] --data\n"
 
 
 def test_a_plan_shows_everything_and_sends_nothing(shell: Shell, project: Path, home: Path) -> None:

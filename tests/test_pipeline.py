@@ -110,8 +110,8 @@ def test_a_request_becomes_a_task_that_the_ledger_knows(project: Path, home: Pat
     made = submit(request_of(project, hyperparams=(("lr", 0.1),), task_name="first"), listener)
 
     assert made.task.wait().phase == "succeeded"
-    assert made.task.get_full_log().splitlines()[-1].startswith('["--data", "')
-    assert '"--lr", "0.1"]' in made.task.get_full_log()
+    assert made.task.log_text().splitlines()[-1].startswith('["--data", "')
+    assert '"--lr", "0.1"]' in made.task.log_text()
     assert listener.steps == [
         "Capturing the code",
         "Reading the data",
@@ -217,7 +217,7 @@ def test_data_by_id_and_by_path_are_both_mounted(project: Path, tmp_path: Path) 
     )
     assert len(datasets) == 2
     task.wait()
-    words = task.get_full_log()
+    words = task.log_text()
     assert words.count("--dataset") == 1
     assert all(dataset.id in words for dataset in datasets)
 
@@ -267,7 +267,7 @@ def test_code_travels_as_an_archive_where_git_cannot(project: Path) -> None:
     )
     made = submit(request)
     made.task.wait()
-    assert made.task.get_full_log() == "by archive\n"
+    assert made.task.log_text() == "by archive\n"
 
 
 # Mistakes: one sentence that names the input and the way out, and nothing was sent.

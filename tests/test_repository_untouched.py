@@ -94,7 +94,7 @@ def test_every_byte_is_the_same_after_submissions(
 
     assert every_byte(made.top) == before
     assert not made.tell_tale.exists()
-    assert ended.phase == "succeeded", first.task.get_full_log()
+    assert ended.phase == "succeeded", first.task.log_text()
     assert commit_of(first) == commit_of(second)
     assert second.task.facts is not None
     assert not second.task.facts.code_sent

@@ -153,7 +153,7 @@ def test_a_log_is_whole_after_the_kernel_and_the_engine_were_killed(
     assert reader.text.partition("\n")[2] == EXPECTED
     told = second.text("d = tasks[0].get_detail(); print(d.phase, d.exit.kind, d.exit.number)")
     assert told == "failed exit 7\n"
-    whole = second.text("log = tasks[0].get_full_log(); print(len(log), hash(log) != 0)")
+    whole = second.text("log = tasks[0].log_text(); print(len(log), hash(log) != 0)")
     assert whole.split()[0] == str(len(reader.text))
 
 

@@ -98,12 +98,12 @@ def test_waiting_ends_with_the_task_or_with_the_time(tmp_path: Path, stop_file: 
 
 def test_stopping_is_seen_and_kept(tmp_path: Path, home: Path) -> None:
     task = started(tmp_path, "wait")
-    wait_until(lambda: "waiting" in task.get_full_log(), 20, "the task's first line")
+    wait_until(lambda: "waiting" in task.log_text(), 20, "the task's first line")
     task.stop()
     detail = task.wait(timeout_s=30)
     assert (detail.phase, detail.state) == ("aborted", -3)
     assert outcome_text(detail) == "stopped"
-    assert task.get_full_log() == "waiting\n"
+    assert task.log_text() == "waiting\n"
     with Ledger(Home(home)) as ledger:
         record = ledger.task(task.id)
     assert record is not None
@@ -131,10 +131,10 @@ def test_logs_whole_and_last(tmp_path: Path) -> None:
     task = started(tmp_path, "many")
     task.wait()
     expected = "".join(f"line {number}\n" for number in range(50_000))
-    assert task.get_full_log() == expected
-    assert task.get_last_log(3) == "line 49997\nline 49998\nline 49999\n"
-    assert task.get_last_log().count("\n") == 100
-    assert task.get_last_log(60_000) == expected
+    assert task.log_text() == expected
+    assert task.log_text(3) == "line 49997\nline 49998\nline 49999\n"
+    assert task.log_text(100).count("\n") == 100
+    assert task.log_text(60_000) == expected
 
 
 def test_results_and_metrics(tmp_path: Path, home: Path) -> None:

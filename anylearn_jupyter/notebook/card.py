@@ -78,7 +78,7 @@ def show_static(task: TrainTask) -> None:
     from IPython.core.getipython import get_ipython
 
     view = TaskView(task.get_detail())
-    view.take_log(task.get_full_log())
+    view.take_log(task.log_text())
     data = bundle(task, view)
     shell = get_ipython()
     if shell is None:

@@ -176,14 +176,14 @@ def print_log(
     chosen = _Lines(pattern if pattern is None else names.text(pattern), _count(tail))
     text = TerminalText()
     if not follow:
-        chosen.take(text.feed(task.get_full_log()))
+        chosen.take(text.feed(task.log_text()))
         chosen.take(text.close())
         chosen.flush()
         return
     if not task.get_detail().finished:
         say(f"Task {name_of(task)}; an interrupt stops the watching, not the task.")
     # Of what is there already only the last lines are wanted; what comes then is all new.
-    unread = len(task.get_full_log()) if tail is not None else 0
+    unread = len(task.log_text()) if tail is not None else 0
     for event in task.follow():
         if event.kind == "gone":
             raise NotFound(f"The task {task.id} is not on {task.server} any more.")

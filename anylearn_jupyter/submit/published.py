@@ -10,9 +10,11 @@ from pathlib import Path
 from typing import Any
 
 from anylearn_jupyter.client.upload import ResourceUploader
-from anylearn_jupyter.entities import Algorithm, Dataset, Project
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.submit.command import NAME_PATTERN
+from anylearn_jupyter.submit.objects.algorithm import Algorithm
+from anylearn_jupyter.submit.objects.dataset import Dataset
+from anylearn_jupyter.submit.objects.project import Project
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.progress import TqdmProgress
 from anylearn_jupyter.submit.quota import checked_amounts
@@ -151,7 +153,13 @@ def quick_train(
     given = {name: value for name, value in locals().items() if name != "renamed"}
     with TqdmProgress() as progress:
         made = submit(request_of(**with_renamed(given, renamed, quick_train)), progress)
-    return made.task, made.algorithm, made.datasets, made.project
+    server = made.task.server
+    return (
+        made.task,
+        Algorithm.of(made.algorithm, server),
+        [Dataset.of(one, server) for one in made.datasets],
+        Project.of(made.project, server),
+    )
 
 
 def request_of(**options: Any) -> TrainRequest:

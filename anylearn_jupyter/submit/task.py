@@ -1,48 +1,51 @@
 """A training that was submitted: its state, log, metrics and results, and stopping it.
 
-A `TrainTask` holds no connection. It knows its server by name and asks for a live connection each
-time, so that an engine which was started again on another port is found.
+What is known of a task is in `objects.known_task`, and its published methods are in
+`objects.published_task`; here is the rest, which waits instead of asking again and again.
 """
 
 from __future__ import annotations
 
+import asyncio
 import re
 import threading
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from pathlib import Path, PurePosixPath
+from typing import Any
 
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.api.tasks import LOG_START
-from anylearn_jupyter.client.connection import Connection, current_connection
 from anylearn_jupyter.client.download import download_resource
 from anylearn_jupyter.client.follow import START, Cursor, Event, follow
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import Exit, TaskDetail, TaskPhase, TaskState
 from anylearn_jupyter.errors import NotFound, ServerUnreachable, TaskFailed, WaitEnded
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.submit.facts import Facts
 from anylearn_jupyter.submit.globs import Glob
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
 from anylearn_jupyter.submit.metric_lines import METRIC_MARK, MetricPoint, MetricReader
+from anylearn_jupyter.submit.objects.log_lines import PLATFORM_LINE
+from anylearn_jupyter.submit.objects.published_task import PublishedTask
 from anylearn_jupyter.submit.outcome import outcome_text
 
 _TAIL_BYTES = 65_536
-_PAGE_LINES = 1_000
-_PLATFORM_LINE = "[Anylearn]"
 _SHOWN_LINES = 15
 _NEVER = threading.Event()
 _ESCAPES = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|\][^\x07\x1b]*(?:\x07|\x1b\\)?)")
 
 
-class TrainTask:
-    """A training on a server.
+class TrainTask(PublishedTask):
+    """A training on a server: the published methods, and these beside them.
 
     Parameters
     ----------
-    record : TaskRecord
-        What the ledger knows of it.
+    record : TaskRecord or str, optional
+        What the ledger knows of it, or its id.
     detail : TaskDetail, optional
         What its server last said; default: what the record tells.
+    load_detail : bool, default False
+        Ask the server at once.
+    **published
+        The published keywords (`known_task.TaskFields`), for a task that is made by hand and saved.
 
     Attributes
     ----------
@@ -54,6 +57,10 @@ class TrainTask:
         As given.
     trouble : str
         Why its server could not be asked when it was last tried; empty when it answered.
+    description, project_id, algorithm_id, algorithm_git_ref, results_id, secret_key, creator_id, \
+train_params, train_params_prefix, train_params_delimeter, files, envs, entrypoint, output, \
+mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, nproc_per_node
+        As last seen; empty where nobody has asked. `repr` never shows the secret key.
 
     Examples
     --------
@@ -61,83 +68,7 @@ class TrainTask:
     'succeeded'
     """
 
-    def __init__(self, record: TaskRecord, detail: TaskDetail | None = None) -> None:
-        self.record = record
-        self.id = record.id
-        self.server = record.server
-        self.trouble = ""
-        self._detail = detail if detail is not None else _detail_of(record)
-
-    def __repr__(self) -> str:
-        """Say on one line what it is, as last seen."""
-        return f"<TrainTask {self.name!r} {self.phase}, id {self.id}, on {self.server}>"
-
-    # What is known without a request.
-
-    @property
-    def name(self) -> str:
-        """The task's name."""
-        return self._detail.name or self.record.name
-
-    @property
-    def detail(self) -> TaskDetail:
-        """What the server last said."""
-        return self._detail
-
-    @property
-    def state(self) -> int:
-        """The published number, as last seen (HTTP API, section 2)."""
-        return self._detail.state
-
-    @property
-    def phase(self) -> str:
-        """The word for where it is in its life, as last seen."""
-        return self._detail.phase
-
-    @property
-    def facts(self) -> Facts | None:
-        """What was sent; None for a task that was submitted elsewhere."""
-        found = self.record.profile.get("facts")
-        return Facts.from_json(found) if isinstance(found, dict) else None
-
-    # State.
-
-    def connection(self) -> Connection:
-        """Give a live connection to its server.
-
-        Raises
-        ------
-        ServerUnreachable, LoginRequired, EngineError
-            The server does not answer, or wants another login.
-        """
-        return current_connection(self.server)
-
-    def get_detail(self) -> TaskDetail:
-        """Ask the server about the task, and keep the answer in the ledger.
-
-        Raises
-        ------
-        NotFound
-            The server has no such task any more.
-        ServerUnreachable, LoginRequired, EngineError
-            It could not be asked; what is known stays.
-        """
-        self.saw(self.connection().api.task(self.id))
-        return self._detail
-
-    def saw(self, detail: TaskDetail) -> None:
-        """Take what somebody else heard of the task, and keep it in the ledger."""
-        changed = (detail.state, detail.phase) != (self.record.state, self.record.phase)
-        self._detail = detail
-        self.trouble = ""
-        if changed:
-            with Ledger() as ledger:
-                ledger.record_state(detail)
-                self.record = ledger.task(self.id) or self.record
-
-    def finished(self) -> bool:
-        """Whether it has ended, in whatever way; asks the server unless that is known."""
-        return self._detail.finished or self.get_detail().finished
+    # Waiting.
 
     def wait(self, timeout_s: float | None = None) -> TaskDetail:
         """Wait until it has ended, in whatever way; interrupting stops the waiting, not the task.
@@ -176,18 +107,43 @@ class TrainTask:
 
     def _wait_for_end(self, stop: threading.Event) -> None:
         for event in follow(self.connection, {self.id: self._end_of_log()}, stop=stop):
-            if event.kind == "trouble":
-                self.trouble = event.text
-            elif event.kind == "gone":
-                raise NotFound(f"The task {self.id} is not on {self.server} any more.")
-            elif event.detail is not None:
-                self.saw(event.detail)
-                if event.detail.finished:
-                    return
+            self._heard(event)
+            if event.detail is not None and event.detail.finished:
+                return
         raise WaitEnded(
             f"The task {self.name} ({self.id}) is still {self.phase} at the end of the time "
             "allowed; it goes on, and wait() can be called again."
         )
+
+    def _heard(self, event: Event) -> None:
+        """Take what following the task has told."""
+        if event.kind == "trouble":
+            self.trouble = event.text
+        elif event.kind == "gone":
+            raise NotFound(f"The task {self.id} is not on {self.server} any more.")
+        elif event.detail is not None:
+            self.saw(event.detail)
+
+    def __await__(self) -> Generator[Any, None, TaskDetail]:
+        """Wait until it has ended, while the event loop goes on: ``await task`` in a cell.
+
+        Cancelling stops the waiting, not the task.
+
+        Returns
+        -------
+        TaskDetail
+            How it ended, as from `wait`.
+        """
+        return self._awaited().__await__()
+
+    async def _awaited(self) -> TaskDetail:
+        if not self._detail.finished:
+            stop = threading.Event()
+            try:
+                await asyncio.to_thread(self._wait_for_end, stop)
+            finally:
+                stop.set()
+        return self._detail
 
     def _end_of_log(self) -> Cursor:
         """Give where the log ends now, so that waiting need not read what is there already."""
@@ -212,7 +168,7 @@ class TrainTask:
         detail = self._detail
         if not detail.finished or detail.phase == TaskPhase.SUCCEEDED:
             return
-        lines = readable_lines(self.get_last_log(_SHOWN_LINES * 4))[-_SHOWN_LINES:]
+        lines = readable_lines(self.log_text(_SHOWN_LINES * 4))[-_SHOWN_LINES:]
         shown = "".join(f"\n    {line}" for line in lines)
         code = detail.exit.number if detail.exit and detail.exit.kind == "exit" else None
         raise TaskFailed(
@@ -228,45 +184,62 @@ class TrainTask:
         """Give its news from a place in its log on, until it has ended; see `client.follow`."""
         return follow(self.connection, {self.id: cursor}, stop=stop)
 
-    def get_full_log(self) -> str:
-        """Read the whole log so far: standard output and error in the order in which they came.
+    def log_text(self, last: int | None = None) -> str:
+        """Read the log as it is: standard output and error in the order in which they came.
 
         Reports of metrics are lines of it. Bytes that are no UTF-8 are replaced.
-        """
-        api = self.connection().api
-        if "log_bytes" not in api.features:
-            return _published_log(api, self.id)
-        data = bytearray()
-        while True:
-            piece, size = api.log_bytes(self.id, len(data))
-            data += piece
-            if not piece or len(data) >= size:
-                return data.decode("utf-8", errors="replace")
-
-    def get_last_log(self, limit: int = 100) -> str:
-        """Read the last lines of the log.
 
         Parameters
         ----------
-        limit : int, default 100
-            How many lines, at most.
+        last : int, optional
+            Only so many lines, at most.
         """
         api = self.connection().api
         if "log_bytes" not in api.features:
-            page = api.log_page(self.id, direction="init", limit=limit)
-            lines = [line.text for line in reversed(page)]
-            return "".join(f"{line}\n" for line in lines if not line.startswith(_PLATFORM_LINE))
-        size = api.log_bytes(self.id, 0, 0)[1]
-        data = b""
-        start = size
-        while start > 0 and data.count(b"\n") <= limit:
-            end, start = start, max(0, start - _TAIL_BYTES)
-            data = api.log_bytes(self.id, start, end)[0] + data
-        return "".join(data.decode("utf-8", errors="replace").splitlines(keepends=True)[-limit:])
+            lines = self._last_lines(last) if last is not None else self._lines_after(LOG_START)
+            return "".join(
+                f"{line.text}\n" for line in lines if not line.text.startswith(PLATFORM_LINE)
+            )
+        return _whole_text(api, self.id) if last is None else _last_text(api, self.id, last)
+
+    def logs(self, follow: bool = False) -> Iterator[str]:
+        """Give the lines of the log, without line ends and without reports of metrics.
+
+        Parameters
+        ----------
+        follow : bool, default False
+            Wait for more until the task has ended; interrupting stops the waiting, not the task.
+
+        Raises
+        ------
+        NotFound
+            The server has no such task any more.
+
+        Examples
+        --------
+        >>> for line in task.logs(follow=True):  # doctest: +SKIP
+        ...     print(line)
+        """
+        rest = ""
+        for piece in self._followed() if follow else [self.log_text()]:
+            *lines, rest = (rest + piece).split("\n")
+            yield from (line for line in lines if not line.startswith(METRIC_MARK))
+        if rest and not rest.startswith(METRIC_MARK):
+            yield rest
+
+    def _followed(self) -> Iterator[str]:
+        """Give the text of the log from its beginning, as it comes."""
+        stop = threading.Event()
+        try:
+            for event in self.follow(stop=stop):
+                self._heard(event)
+                yield event.text if event.kind == "log" else ""
+        finally:
+            stop.set()
 
     def metrics(self) -> list[MetricPoint]:
         """Read every point that its log tells so far, in order."""
-        return MetricReader().feed(self.get_full_log())
+        return MetricReader().feed(self.log_text())
 
     # Ending, and what it leaves.
 
@@ -287,6 +260,31 @@ class TrainTask:
         except NotFound:
             # A published server forgets a task that is deleted.
             self.saw(_gone(self._detail))
+
+    def retry(self, **changes: Any) -> TrainTask:
+        """Submit it again, with what is in its directories now.
+
+        Parameters
+        ----------
+        **changes
+            Hyperparameters to change or to add, each a plain value that reaches the script exactly;
+            None leaves one out. ``retry(**{"opt.lr": 0.1})`` for a name with other characters.
+
+        Returns
+        -------
+        TrainTask
+            The new task.
+
+        Raises
+        ------
+        NotFound
+            It was not submitted from this machine, so what to repeat is not known.
+        As `quick_train`.
+        """
+        # Submitting makes tasks, so it stands above this module.
+        from anylearn_jupyter.submit.again import submit_again
+
+        return submit_again(self.record, changes)
 
     def results(
         self,
@@ -379,27 +377,24 @@ def readable_lines(text: str) -> list[str]:
     return lines
 
 
-def _published_log(api: Api, task_id: str) -> str:
-    lines = []
-    after = LOG_START
-    while page := api.log_page(task_id, limit=_PAGE_LINES, after=after):
-        lines += [line.text for line in page if not line.text.startswith(_PLATFORM_LINE)]
-        if page[-1].position <= after:
-            break
-        after = page[-1].position
-    return "".join(f"{line}\n" for line in lines)
+def _whole_text(api: Api, task_id: str) -> str:
+    """Read a log by its bytes."""
+    data = bytearray()
+    while True:
+        piece, size = api.log_bytes(task_id, len(data))
+        data += piece
+        if not piece or len(data) >= size:
+            return data.decode("utf-8", errors="replace")
 
 
-def _detail_of(record: TaskRecord) -> TaskDetail:
-    return TaskDetail(
-        id=record.id,
-        name=record.name,
-        state=record.state,
-        phase=record.phase,
-        project_id=record.project_id,
-        secret_key=record.secret_key,
-        created_ms=record.submitted_ms or None,
-    )
+def _last_text(api: Api, task_id: str, limit: int) -> str:
+    """Read the last lines of a log by its bytes, from the end."""
+    start = api.log_bytes(task_id, 0, 0)[1]
+    data = b""
+    while start > 0 and data.count(b"\n") <= limit:
+        end, start = start, max(0, start - _TAIL_BYTES)
+        data = api.log_bytes(task_id, start, end)[0] + data
+    return "".join(data.decode("utf-8", errors="replace").splitlines(keepends=True)[-limit:])
 
 
 def _gone(detail: TaskDetail) -> TaskDetail:

@@ -8,7 +8,8 @@ from pathlib import Path
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.entities import TaskDetail, TaskState
 from anylearn_jupyter.errors import AnylearnError, NotFound
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord, looks_like_task
+from anylearn_jupyter.submit.ledger import Ledger, looks_like_task
+from anylearn_jupyter.submit.objects.known_task import record_on
 from anylearn_jupyter.submit.task import TrainTask
 
 
@@ -32,17 +33,7 @@ def find_task(text: str) -> TrainTask:
                 raise
     connection = current_connection()
     detail = connection.api.task(text.strip())
-    record = TaskRecord(
-        id=detail.id,
-        name=detail.name,
-        server=connection.server,
-        user_id=connection.user_id,
-        username=connection.username,
-        project_id=detail.project_id,
-        state=detail.state,
-        phase=detail.phase,
-    )
-    return TrainTask(record, detail)
+    return TrainTask(record_on(connection, detail), detail)
 
 
 def recent_tasks(limit: int | None = None) -> list[TrainTask]:
