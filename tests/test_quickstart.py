@@ -56,7 +56,7 @@ def test_the_demo_trains_and_the_second_sends_no_data(demo, home: Path, tmp_path
     assert re.search(r"epoch 15/15 +loss", first), "the training's log came to the terminal"
     sent = re.search(r"counted ([0-9,]+) uploaded dataset bytes", first)
     assert sent is not None
-    assert int(sent.group(1).replace(",", "")) > 100_000
+    assert int(sent.group(1).replace(",", "")) > 50_000  # 701 kB of small numbers, deflated
 
     second = demo()
     assert "counted 0 uploaded dataset bytes: the data was there already" in second
