@@ -6,7 +6,6 @@ the user's token; only then the token is sent, on that same connection (docs/pro
 
 from __future__ import annotations
 
-import fcntl
 import hmac
 import json
 import os
@@ -20,6 +19,7 @@ from typing import Any
 from urllib.parse import urlencode
 
 from anylearn_jupyter.engine.engine_log import last_lines, open_log
+from anylearn_jupyter.engine.locking import is_held
 from anylearn_jupyter.errors import EngineError
 from anylearn_jupyter.home import (
     Endpoint,
@@ -162,16 +162,9 @@ class Control:
 def lock_is_held(home: Home) -> bool:
     """Whether an engine lives for this home, whatever it answers."""
     try:
-        handle = os.open(home.engine_lock, os.O_RDWR | os.O_NOFOLLOW)
+        return is_held(os.open(home.engine_lock, os.O_RDWR | os.O_NOFOLLOW))
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
 
 
 def start(home: Home, *, idle_minutes: float | None = None) -> tuple[Endpoint, bool]:

@@ -14,6 +14,7 @@ import errno
 import os
 import signal
 import struct
+from collections.abc import Iterable
 from pathlib import Path
 
 IN_MODIFY = 0x0002
@@ -134,7 +135,7 @@ def signal_checked(pid: int, start: int, number: int) -> bool:
     except OSError as error:
         if error.errno not in (errno.ENOSYS, errno.EPERM):
             raise
-        return _signal_by_number(pid, start, number)
+        return signal_by_number(stat_of(pid), pid, start, number)
     try:
         found = stat_of(pid)
         if found is None or found.start != start:
@@ -147,9 +148,11 @@ def signal_checked(pid: int, start: int, number: int) -> bool:
     return True
 
 
-def _signal_by_number(pid: int, start: int, number: int) -> bool:
-    """Signal where a sandbox forbids handles: a reuse within microseconds stays possible."""
-    found = stat_of(pid)
+def signal_by_number(found: ProcessStat | None, pid: int, start: int, number: int) -> bool:
+    """Signal where there are no handles, a look at the process being just done.
+
+    A reuse of its number within microseconds stays possible.
+    """
     if found is None or found.start != start:
         return False
     try:
@@ -180,12 +183,17 @@ def end_handle(pid: int, start: int) -> int | None:
 
 def close_inherited(keep: tuple[int, ...]) -> None:
     """Close every descriptor but these, so that nothing of our starter's reaches a task."""
-    for number in [int(entry.name) for entry in os.scandir("/proc/self/fd")]:
+    close_those([int(entry.name) for entry in os.scandir("/proc/self/fd")], keep)
+
+
+def close_those(numbers: Iterable[int], keep: tuple[int, ...]) -> None:
+    """Close descriptors, whether they are open or not, but those to be kept."""
+    for number in numbers:
         if number not in keep:
             try:
                 os.close(number)
             except OSError:
-                continue  # the descriptor of the listing itself
+                continue  # not open, or that of a listing which has ended
 
 
 def widen_pipe(descriptor: int, size: int) -> None:

@@ -12,7 +12,7 @@ import platform
 import subprocess
 import time
 
-from anylearn_jupyter.engine.linux import ProcessStat
+from anylearn_jupyter.engine.linux import ProcessStat, close_those, signal_by_number
 
 _COLUMNS = "pid=,ppid=,sess=,state=,lstart=,comm="
 
@@ -73,14 +73,7 @@ def environment_of(pid: int) -> bytes:
 
 def signal_checked(pid: int, start: int, number: int) -> bool:
     """Signal the process of this number if it has this start time; False if it has not."""
-    found = stat_of(pid)
-    if found is None or found.start != start:
-        return False
-    try:
-        os.kill(pid, number)
-    except (ProcessLookupError, PermissionError):
-        return False
-    return True
+    return signal_by_number(stat_of(pid), pid, start, number)
 
 
 def end_handle(pid: int, start: int) -> int | None:
@@ -96,12 +89,7 @@ def end_handle(pid: int, start: int) -> int | None:
 
 def close_inherited(keep: tuple[int, ...]) -> None:
     """Close every descriptor but these."""
-    for number in range(1024):
-        if number not in keep:
-            try:
-                os.close(number)
-            except OSError:
-                continue  # not open
+    close_those(range(1024), keep)
 
 
 def widen_pipe(descriptor: int, size: int) -> None:

@@ -24,12 +24,13 @@ ARCHIVE_BRANCH = "archive"
 
 _TIMEOUT_S = 600
 _NOBODY = {
-    "GIT_AUTHOR_NAME": "anylearn",
-    "GIT_AUTHOR_EMAIL": "anylearn@localhost",
-    "GIT_AUTHOR_DATE": "1000000000 +0000",
-    "GIT_COMMITTER_NAME": "anylearn",
-    "GIT_COMMITTER_EMAIL": "anylearn@localhost",
-    "GIT_COMMITTER_DATE": "1000000000 +0000",
+    f"GIT_{who}_{what}": value
+    for who in ("AUTHOR", "COMMITTER")
+    for what, value in (
+        ("NAME", "anylearn"),
+        ("EMAIL", "anylearn@localhost"),
+        ("DATE", "1000000000 +0000"),
+    )
 }
 # Bytes in, bytes out, whatever the tree's own .gitattributes says.
 _ATTRIBUTES = "* -text -eol -crlf -ident -filter -working-tree-encoding\n"

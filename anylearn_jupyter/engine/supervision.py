@@ -7,7 +7,6 @@ and whether the machine has been started anew.
 
 from __future__ import annotations
 
-import fcntl
 import logging
 import os
 import sys
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from anylearn_jupyter.engine.locking import is_held
 from anylearn_jupyter.engine.log_writer import PLATFORM_PREFIX, Clock, LogWriter
 from anylearn_jupyter.engine.processes import Process, kill_orphans, system
 from anylearn_jupyter.engine.task_files import TaskFiles, read_record
@@ -94,13 +94,7 @@ def is_locked(files: TaskFiles) -> bool:
             handle = os.open(files.lock, os.O_RDWR | os.O_NOFOLLOW)
     except FileNotFoundError:
         return False
-    try:
-        fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return True
-    finally:
-        os.close(handle)
-    return False
+    return is_held(handle)
 
 
 def examine(files: TaskFiles) -> Situation:
