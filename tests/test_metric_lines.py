@@ -107,6 +107,10 @@ def test_progress_is_the_bars_and_of_the_whole_where_the_log_knows_it() -> None:
     assert progress_of(tqdm_bar(40, 100)) == Progress(40, 100, 65)
     assert progress_of(" 1%| | 1.5k/15.0kB [00:01<1:00:02]\n") == Progress(1500, 15000, 3602)
     assert progress_of("epoch=3/15 loss=1\n") == Progress(3, 15)
+    assert progress_of("epoch 3/15  loss 0.4  accuracy 0.9\n") == Progress(3, 15)
+    assert progress_of("[Step 20/50] lr 0.1\nepoch 1/0 nothing\n") == Progress(20, 50)
+    assert progress_of("Epoch 3/15\n") == Progress(2, 15)
+    assert progress_of("the epoch 3/15\nepochs 3/15\n") is None
     assert progress_of("Epoch 3/15\n25/50 [==>..] - loss: 1\n") == Progress(2.5, 15)
     assert progress_of("Epoch 0/9:  50%|█  | 5/10 [00:01<00:01]\n") == Progress(0.5, 10)
     assert progress_of("Epoch 4:  50%|█  | 5/10 [00:01<?]\n") == Progress(5, 10)

@@ -48,6 +48,9 @@ _TQDM = re.compile(
 _TQDM_LEFT = re.compile(r"<(?:(\d{1,6}):)?(\d\d):(\d\d)")
 _BAR_EPOCH = re.compile(r"\bepoch\s*[:#]?\s*(\d{1,9})(?:/(\d{1,9}))?", re.IGNORECASE)
 _KERAS_EPOCH = re.compile(r"Epoch (\d{1,9})/(\d{1,9})")
+_COUNTED = re.compile(
+    r"\[?(?:epoch|step|iteration|iter)\b\s*[:#]?\s*\[?(\d{1,9})/(\d{1,9})\b", re.IGNORECASE
+)
 _KERAS_BAR = re.compile(
     r"(\d{1,12})/(\d{1,12})(?:\s+\[[=>.]*\]|\s+[━╸╺][━╸╺ ]*|(?= - \d))\s*(?:- )?(.*)"
 )
@@ -186,11 +189,19 @@ class MetricReader:
         bar = _tqdm_bar(look) or _keras_bar(look, self._keras_epoch)
         if bar is not None:
             return self._of_bar(bar, final=final)
-        epoch = _KERAS_EPOCH.fullmatch(look)
-        if epoch is not None:
-            self._keras_epoch = int(epoch[1]), int(epoch[2])
+        counted = _COUNTED.match(look)
+        if counted is not None:
+            self._count(look, int(counted[1]), int(counted[2]))
             return []
         return self._of_pairs(look)
+
+    def _count(self, look: str, number: int, total: int) -> None:
+        """Take the progress of a line such as ``epoch 3/15  loss 0.4``."""
+        if _KERAS_EPOCH.fullmatch(look):
+            self._keras_epoch = number, total
+            number -= 1  # it stands above what it announces
+        if total > 0:
+            self.progress = Progress(float(max(number, 0)), float(total))
 
     def _take_pending(self) -> list[MetricPoint]:
         points, self._pending = self._pending, []

@@ -66,6 +66,7 @@ function wider([low, high]) {
 export class Chart {
   constructor(title) {
     this.title = title;
+    this.step = null; // the pointer's
     this.element = make('figure', 'anl-chart');
     this.legend = make('figcaption', 'anl-legend');
     this.picture = draw('svg', { viewBox: '0 0 340 170', role: 'img' });
@@ -105,11 +106,12 @@ export class Chart {
     this.cross = draw('path', { class: 'anl-cross', d: '' });
     this.picture.replaceChildren(...parts, this.cross);
     this.picture.setAttribute('aria-label', `${this.title} by step`);
-    this.write(null);
+    this.write(this.step);
   }
 
   /** Show the values at the pointer's step; the newest ones where there is no pointer. */
   point(event) {
+    this.step = null;
     if (!event || !this.lines) {
       this.write(null);
       return;
@@ -119,7 +121,8 @@ export class Chart {
     const nearest = this.lines[0].points.reduce((best, p) =>
       Math.abs(this.x(p[0]) - x) < Math.abs(this.x(best[0]) - x) ? p : best,
     );
-    this.write(nearest[0]);
+    this.step = nearest[0];
+    this.write(this.step);
   }
 
   write(step) {

@@ -24,6 +24,13 @@ export class LogPane {
     this.element.append(this.space);
     this.element.addEventListener('scroll', () => this.scrolled());
     this.onFollow = () => {};
+    // What was out of sight (another tab, a folded cell) could not be scrolled.
+    this.sizes = new ResizeObserver(() => this.update());
+    this.sizes.observe(this.element);
+  }
+
+  dispose() {
+    this.sizes.disconnect();
   }
 
   get shown() {

@@ -15,6 +15,7 @@ export class Store {
     this.oldest = 0; // the oldest that this page keeps
     this.open = '';
     this.series = new Map();
+    this.curvesVersion = 0; // grows with each change of the series
     this.progress = null;
     this.seq = 0;
     this.skew = 0; // this clock minus the kernel's
@@ -85,6 +86,7 @@ export class Store {
     if (message.begin) {
       this.askedAt = 0;
       this.series.clear();
+      this.curvesVersion += 1;
       this.retired = false;
     } else if (message.seq !== this.seq + 1) {
       this.hello(); // something was lost on the way
@@ -128,6 +130,7 @@ export class Store {
     if (part.start <= one.points.length) one.points.length = part.start;
     for (const point of part.points) one.points.push(point);
     one.last = part.last;
+    this.curvesVersion += 1;
   }
 
   /** Ask for lines that are in sight and missing, a good deal around them too. */

@@ -189,6 +189,8 @@ class View {
   }
 
   writeMetrics() {
+    if (this.curvesVersion === this.store.curvesVersion) return;
+    this.curvesVersion = this.store.curvesVersion;
     const panels = panelsOf(this.store.series).slice(0, MAX_PANELS);
     const drawn = new Set(panels.flatMap((panel) => panel.lines.map((one) => one.name)));
     for (const [title, chart] of this.charts) {
@@ -280,6 +282,7 @@ class View {
 
   dispose() {
     this.gone = true;
+    this.log.dispose();
     this.watcher?.disconnect();
     if (this.hidden) this.hidden.style.display = '';
     this.store.listeners.delete(this.listener);
