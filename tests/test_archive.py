@@ -172,7 +172,7 @@ def test_memory_is_flat(tmp_path: Path) -> None:
         tracemalloc.stop()
 
     assert sent > 60_000_000
-    assert peak < 8_000_000
+    assert peak < 14_000_000  # a few blocks of 1 MiB, and what they became
 
 
 RESIDENT = """
@@ -234,8 +234,8 @@ def test_a_file_at_and_beyond_the_limit_of_the_headers(
 
 
 def test_large_headers_begin_well_below_the_limit() -> None:
-    """Deflating may make a file a little larger than it is."""
-    assert module._LARGE_BYTES * 1.5 < zipfile.ZIP64_LIMIT
+    """A block that does not shrink becomes larger by 5 bytes in 65,535."""
+    assert module._LARGE_BYTES * 1.001 < zipfile.ZIP64_LIMIT
 
 
 def test_a_file_beyond_4_gib_has_large_headers(tmp_path: Path) -> None:

@@ -1,47 +1,94 @@
 """A dataset as a zip, streamed: the same bytes for the same content, and nothing on disk.
 
 Members are in the order of their paths' bytes, relative to the dataset's directory, without entries
-for directories, with one fixed time and the executable bit. A file is deflated where samples of it
-shrink, else stored. Memory does not grow with the size of the files; each member costs some hundred
-bytes until the end, where the zip's own directory is written.
+for directories, with one fixed time and the executable bit. Deflate is ISA-L's level 1, on two
+threads. Whether something shrinks is decided by samples all over it: a file of at most 1 MiB is
+deflated or stored as a whole, a larger one block by block, where a block that does not shrink goes
+into deflate's own stored form. Memory does not grow with the size of the files; each member costs
+some hundred bytes until the end, where the zip's own directory is written.
 
 Each file is checked while it is read against its `fingerprint.Entry`, so that what a server has
-under a fingerprint is what the fingerprint says.
+under a fingerprint is what the fingerprint says. The fingerprint is the identity of the content;
+the zip is not: another version of ISA-L may write other bytes for it, see `ARCHIVE_FORMAT`.
 
 Notes
 -----
-Source: quick-train specification, steps 3 and 4; HTTP API, section 6.3; faults E11, E12, E13.
+Source: quick-train specification, steps 3 and 4; HTTP API, section 6.3; faults E11, E12, E13; the
+layout is PKWARE's APPNOTE, sections 4.3 to 4.5.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import re
+import platform
 import stat
-import unicodedata
-import zipfile
-import zlib
-from collections.abc import Callable, Iterator
-from typing import BinaryIO, cast
+import struct
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import NamedTuple
 
+import isal
 from blake3 import blake3
+from isal import isal_zlib
 
 from anylearn_jupyter.errors import DataError
+from anylearn_jupyter.submit.data_names import check_paths
 from anylearn_jupyter.submit.fingerprint import Entry, Fingerprint
 from anylearn_jupyter.submit.regular_files import open_regular
 
-_BLOCK_BYTES = 1 << 20
-_LEVEL = 1
-_LARGE_BYTES = zipfile.ZIP64_LIMIT // 2
-"""Size from which a member's header has room for large numbers; deflating may make it larger."""
+ARCHIVE_FORMAT = f"zip 1, isal {isal.__version__}, {platform.machine()}, {platform.node()}"
+"""What has to be the same for the same content to give the same bytes."""
 
-_UNIX = 3
-_SAMPLE_BYTES = 1 << 14
+_BLOCK_BYTES = 1 << 20
+"""Bytes that are compressed at a time; a file up to this size is compressed as a whole."""
+
+_THREADS = 2
+_AHEAD = 4
+_BATCH_FILES = 128
+_LEVEL = 1
+_RAW = -15
+_SAMPLE_BYTES = 1 << 12
 _SAMPLES = 4
 _WORTH = 0.95
-_MAX_NAME_BYTES = 255
-_MAX_PATH_LENGTH = 3000
+_STORED_BYTES = 0xFFFF
+_LAST_BLOCK = b"\x03\x00"
+
+_STORED, _DEFLATED = 0, 8
+_DATE = 0x21  # the first of January 1980, before which a zip knows no time
+_UNIX = 3 << 8
+_PLAIN, _WITH_LARGE_FIELDS = 20, 45
+_UTF8, _SIZES_FOLLOW = 0x800, 0x8
+_MOST = 0xFFFFFFFF
+_LARGE_BYTES = 0x7F000000
+"""Size from which a member's fields have 64 bits; what does not shrink becomes a little larger."""
+
+_LOCAL = struct.Struct("<4s5H3L2H")
+_CENTRAL = struct.Struct("<4s6H3L5H2L")
+_END = struct.Struct("<4s4H2LH")
+_LARGE_END = struct.Struct("<4sQ2H2L4Q")
+_LARGE_END_PLACE = struct.Struct("<4sLQL")
+
+
+class _Member(NamedTuple):
+    """What the zip's directory says of a member."""
+
+    name: bytes
+    executable: bool
+    flags: int
+    method: int
+    crc: int
+    packed: int
+    size: int
+
+
+class _Packed(NamedTuple):
+    """Some small members: their bytes, each with where it begins, and the bytes of their files."""
+
+    data: bytes
+    members: list[tuple[_Member, int]]
+    size: int
 
 
 def archive(
@@ -68,120 +115,276 @@ def archive(
         fingerprint says; what was sent until then is of no use.
     """
     check_names(content)
-    sink = _Sink()
-    total = content.total_bytes
+    directory = _Directory()
     done = 0
-    # The zip's writer asks for no more than `write` and `flush` of what it cannot seek in.
-    with zipfile.ZipFile(cast(BinaryIO, sink), "w", compresslevel=_LEVEL) as opened:
-        for entry in content.entries:
-            for block in _member(opened, entry):
-                done += len(block)
-                yield from sink.take()
-                if on_progress is not None:
-                    on_progress(done, total)
-    yield from sink.take()
+    with ThreadPoolExecutor(_THREADS, "anylearn-zip") as pool:
+        for size, piece in _pieces(content.entries, pool, directory):
+            yield piece
+            done += size
+            if on_progress is not None:
+                on_progress(done, content.total_bytes)
+    yield directory.end()
 
 
 def check_names(content: Fingerprint) -> None:
-    """Refuse names that a server cannot unpack, before anything is sent.
-
-    Raises
-    ------
-    DataError
-        A backslash or a drive in a name, a name that is too long, or two that differ in case or
-        accents only.
-    """
-    spelled: dict[str, str] = {}
-    for entry in content.entries:
-        if "\\" in entry.path or re.match(r"[^/]:", entry.path):
-            raise DataError(
-                f"The name {entry.path!r} has a backslash or a drive, which a server refuses to "
-                "unpack; rename the file."
-            )
-        too_long = any(len(part.encode()) > _MAX_NAME_BYTES for part in entry.path.split("/"))
-        if too_long or len(entry.path) > _MAX_PATH_LENGTH:
-            raise DataError(f"The name {entry.path[:80]!r}… is too long for a server; shorten it.")
-        at = len(entry.path)
-        while at > 0:
-            part = entry.path[:at]
-            known = spelled.setdefault(unicodedata.normalize("NFC", part).casefold(), part)
-            if known != part:
-                raise DataError(
-                    f"{known!a} and {part!a} differ in case or accents only, which a server "
-                    "refuses to unpack; rename one."
-                )
-            at = entry.path.rfind("/", 0, at)
+    """Refuse names that a server cannot unpack, before anything is sent; see `data_names`."""
+    check_paths(entry.path for entry in content.entries)
 
 
-class _Sink:
-    """What the zip's writer writes to: kept until somebody takes it."""
-
-    def __init__(self) -> None:
-        self._pieces: list[bytes] = []
-
-    def write(self, data: bytes) -> int:
-        self._pieces.append(bytes(data))
-        return len(data)
-
-    def flush(self) -> None:
-        """Do nothing: there is nothing behind this."""
-
-    def take(self) -> Iterator[bytes]:
-        pieces, self._pieces = self._pieces, []
-        whole = b"".join(pieces)
-        if whole:
-            yield whole
+def _pieces(
+    entries: Iterable[Entry], pool: ThreadPoolExecutor, directory: _Directory
+) -> Iterator[tuple[int, bytes]]:
+    """Give the members, each piece with the bytes of the files that are done with it."""
+    waiting: deque[Future[_Packed]] = deque()
+    for group in _groups(entries):
+        if group[0].size > _BLOCK_BYTES:
+            yield from _taken(waiting, directory, 0)
+            yield from _large(group[0], pool, directory)
+        else:
+            waiting.append(pool.submit(_pack, group))
+            yield from _taken(waiting, directory, _AHEAD)
+    yield from _taken(waiting, directory, 0)
 
 
-def _member(opened: zipfile.ZipFile, entry: Entry) -> Iterator[memoryview]:
-    """Write one file, and give each block after it was written.
+def _taken(
+    waiting: deque[Future[_Packed]], directory: _Directory, most: int
+) -> Iterator[tuple[int, bytes]]:
+    """Take what was packed, the first first, until so many are left."""
+    while len(waiting) > most:
+        packed = waiting.popleft().result()
+        for member, at in packed.members:
+            directory.add(member, directory.offset + at)
+        directory.offset += len(packed.data)
+        yield packed.size, packed.data
 
-    A member that is opened by its name alone has the fixed time that a zip begins at.
-    """
+
+def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Put small files together, so that a thread has enough to do; a large one is alone."""
+    group: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if group and (size + entry.size > _BLOCK_BYTES or len(group) == _BATCH_FILES):
+            yield group
+            group, size = [], 0
+        group.append(entry)
+        size += entry.size
+    if group:
+        yield group
+
+
+def _pack(entries: list[Entry]) -> _Packed:
+    """Make the members of small files; in a thread."""
+    pieces: list[bytes] = []
+    members: list[tuple[_Member, int]] = []
+    at = size = 0
+    for entry in entries:
+        data = _content(entry)
+        packed = _deflated(data)
+        method = _STORED if packed is None else _DEFLATED
+        body = data if packed is None else packed
+        name = entry.path.encode()
+        crc = isal_zlib.crc32(data)
+        member = _Member(
+            name, entry.executable, _name_flag(name), method, crc, len(body), len(data)
+        )
+        head = _local_head(member)
+        pieces += (head, body)
+        members.append((member, at))
+        at += len(head) + len(body)
+        size += len(data)
+    return _Packed(b"".join(pieces), members, size)
+
+
+def _content(entry: Entry) -> bytes:
+    """Read a small file, whole and as it was."""
     try:
         with open_regular(entry.source) as file:
-            shrinks = _shrinks(file, entry.size)
-            opened.compression = zipfile.ZIP_DEFLATED if shrinks else zipfile.ZIP_STORED
-            large = entry.size > _LARGE_BYTES
-            with opened.open(entry.path, "w", force_zip64=large) as member:
-                for block in _checked_blocks(file, entry):
-                    member.write(block)
-                    yield block
+            data = file.read(entry.size + 1) or b""
+            mode = os.fstat(file.fileno()).st_mode
     except OSError as error:
-        raise DataError(
-            f"The file {entry.path!r} cannot be read any more ({error.strerror}); run it again "
-            "when nothing changes the data."
-        ) from error
-    # Both are written in the zip's own directory only, at the end.
-    written = opened.infolist()[-1]
-    written.create_system = _UNIX
-    written.external_attr = (stat.S_IFREG | (0o755 if entry.executable else 0o644)) << 16
+        raise _gone(entry, error) from error
+    _check_same(entry, mode, len(data), blake3(data).hexdigest())
+    return data
 
 
-def _shrinks(file: io.FileIO, size: int) -> bool:
-    """Whether deflating is worth it: samples from all over the file, as its head may mislead."""
-    shrinks = False
-    for start in range(0, size, max(size // _SAMPLES, _SAMPLE_BYTES)):
-        file.seek(start)
-        sample = file.read(_SAMPLE_BYTES) or b""
-        shrinks = shrinks or len(zlib.compress(sample, _LEVEL)) < _WORTH * len(sample)
-    file.seek(0)
-    return shrinks
+def _large(
+    entry: Entry, pool: ThreadPoolExecutor, directory: _Directory
+) -> Iterator[tuple[int, bytes]]:
+    """Make the member of a large file, whose sizes and CRC follow its content."""
+    name = entry.path.encode()
+    flags = _name_flag(name) | _SIZES_FOLLOW
+    member = _Member(name, entry.executable, flags, _DEFLATED, 0, 0, entry.size)
+    head = _local_head(member)
+    yield 0, head
+    crc = packed = 0
+    waiting: deque[tuple[int, Future[bytes]]] = deque()
+    for block in _checked_blocks(entry):
+        crc = isal_zlib.crc32(block, crc)
+        waiting.append((len(block), pool.submit(_deflated_block, block)))
+        if len(waiting) > _AHEAD:
+            size, ready = waiting.popleft()
+            packed += len(ready.result())
+            yield size, ready.result()
+    for size, ready in waiting:
+        packed += len(ready.result())
+        yield size, ready.result()
+    packed += len(_LAST_BLOCK)
+    member = member._replace(crc=crc, packed=packed)
+    fields = "<4sLQQ" if _is_large(member) else "<4sLLL"
+    tail = _LAST_BLOCK + struct.pack(fields, b"PK\x07\x08", crc, packed, entry.size)
+    directory.add(member, directory.offset)
+    directory.offset += len(head) + packed + len(tail) - len(_LAST_BLOCK)
+    yield 0, tail
 
 
-def _checked_blocks(file: io.FileIO, entry: Entry) -> Iterator[memoryview]:
-    """Give a file's content, and raise at its end or before when it is not what it was."""
-    hasher = blake3(max_threads=blake3.AUTO)
-    buffer = memoryview(bytearray(min(_BLOCK_BYTES, entry.size + 1)))
+def _checked_blocks(entry: Entry) -> Iterator[bytes]:
+    """Give a large file's content, and raise at its end or before when it is not what it was."""
+    hasher = blake3()
     size = 0
-    while size <= entry.size and (read := file.readinto(buffer)):
-        size += read
-        hasher.update(buffer[:read])
-        yield buffer[:read]
-    executable = bool(os.fstat(file.fileno()).st_mode & stat.S_IXUSR)
-    same = size == entry.size and hasher.hexdigest() == entry.digest
-    if not same or executable != entry.executable:
+    try:
+        with open_regular(entry.source) as file:
+            while size <= entry.size and (block := _full_block(file)):
+                size += len(block)
+                hasher.update(block)
+                yield block
+            mode = os.fstat(file.fileno()).st_mode
+    except OSError as error:
+        raise _gone(entry, error) from error
+    _check_same(entry, mode, size, hasher.hexdigest())
+
+
+def _full_block(file: io.FileIO) -> bytes:
+    """Read a whole block, so that the same content is cut the same each time."""
+    block = file.read(_BLOCK_BYTES) or b""
+    while block and len(block) < _BLOCK_BYTES and (more := file.read(_BLOCK_BYTES - len(block))):
+        block += more
+    return block
+
+
+def _deflated(data: bytes) -> bytes | None:
+    """Deflate a small file; None where that is not worth it."""
+    if not _shrinks(data):
+        return None
+    packed: bytes = isal_zlib.compress(data, _LEVEL, _RAW)
+    return packed if len(packed) < _WORTH * len(data) else None
+
+
+def _deflated_block(block: bytes) -> bytes:
+    """Deflate a block of a large file, so that another may follow; in a thread."""
+    if _shrinks(block):
+        packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
+        packed: bytes = packer.compress(block) + packer.flush(isal_zlib.Z_SYNC_FLUSH)
+        return packed
+    parts: list[bytes | memoryview] = []
+    for start in range(0, len(block), _STORED_BYTES):
+        part = memoryview(block)[start : start + _STORED_BYTES]
+        parts += (struct.pack("<BHH", 0, len(part), len(part) ^ _STORED_BYTES), part)
+    return b"".join(parts)
+
+
+def _shrinks(data: bytes) -> bool:
+    """Whether deflating is worth it: by samples from all over, as a head may mislead."""
+    if len(data) <= 2 * _SAMPLES * _SAMPLE_BYTES:
+        return bool(data)  # trying is as quick
+    step = (len(data) - _SAMPLE_BYTES) // (_SAMPLES - 1)
+    return any(
+        len(isal_zlib.compress(data[start : start + _SAMPLE_BYTES], _LEVEL, _RAW))
+        < _WORTH * _SAMPLE_BYTES
+        for start in range(0, len(data) - _SAMPLE_BYTES + 1, step)
+    )
+
+
+def _check_same(entry: Entry, mode: int, size: int, digest: str) -> None:
+    executable = bool(mode & stat.S_IXUSR)
+    if size != entry.size or digest != entry.digest or executable != entry.executable:
         raise DataError(
             f"The file {entry.path!r} changed while the data was being sent; run it again when "
             "nothing writes to it."
         )
+
+
+def _gone(entry: Entry, error: OSError) -> DataError:
+    return DataError(
+        f"The file {entry.path!r} cannot be read any more ({error.strerror}); run it again when "
+        "nothing changes the data."
+    )
+
+
+# The zip's own records.
+
+
+def _name_flag(name: bytes) -> int:
+    return 0 if name.isascii() else _UTF8
+
+
+def _is_large(member: _Member) -> bool:
+    return member.size > _LARGE_BYTES
+
+
+def _local_head(member: _Member) -> bytes:
+    """Give what stands before a member's bytes."""
+    sizes, extra = (member.packed, member.size), b""
+    if member.flags & _SIZES_FOLLOW:
+        sizes = (0, 0)
+    if _is_large(member):
+        sizes, extra = (_MOST, _MOST), struct.pack("<HHQQ", 1, 16, 0, 0)
+    version = _WITH_LARGE_FIELDS if extra else _PLAIN
+    fields = (version, member.flags, member.method, 0, _DATE, member.crc, *sizes)
+    return _LOCAL.pack(b"PK\x03\x04", *fields, len(member.name), len(extra)) + member.name + extra
+
+
+class _Directory:
+    """The zip's own directory, gathered until the end.
+
+    Attributes
+    ----------
+    offset : int
+        Where in the zip the next member begins.
+    """
+
+    def __init__(self) -> None:
+        self.offset = 0
+        self._records = bytearray()
+        self._count = 0
+
+    def add(self, member: _Member, offset: int) -> None:
+        """Take a member that begins at this offset."""
+        large = [
+            (value, value if value > limit else None)
+            for value, limit in (
+                (member.size, _LARGE_BYTES),
+                (member.packed, _LARGE_BYTES),
+                (offset, _LARGE_BYTES),
+            )
+        ]
+        size, packed, place = (value if many is None else _MOST for value, many in large)
+        wide = [many for _, many in large if many is not None]
+        extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
+        version = _WITH_LARGE_FIELDS if wide else _PLAIN
+        mode = stat.S_IFREG | (0o755 if member.executable else 0o644)
+        self._records += _CENTRAL.pack(
+            b"PK\x01\x02",
+            *(_UNIX | version, version, member.flags, member.method, 0, _DATE),
+            *(member.crc, packed, size, len(member.name), len(extra), 0, 0, 0),
+            *(mode << 16, place),
+        )
+        self._records += member.name + extra
+        self._count += 1
+
+    def end(self) -> bytes:
+        """Give the directory and what stands behind it."""
+        count, size, offset = self._count, len(self._records), self.offset
+        tail = b""
+        if count >= 0xFFFF or size > _LARGE_BYTES or offset > _LARGE_BYTES:
+            version = _WITH_LARGE_FIELDS
+            tail += _LARGE_END.pack(
+                b"PK\x06\x06", 44, _UNIX | version, version, 0, 0, count, count, size, offset
+            )
+            tail += _LARGE_END_PLACE.pack(b"PK\x06\x07", 0, offset + size, 1)
+            count, size, offset = (
+                min(count, 0xFFFF),
+                size if size <= _LARGE_BYTES else _MOST,
+                offset if offset <= _LARGE_BYTES else _MOST,
+            )
+        tail += _END.pack(b"PK\x05\x06", 0, 0, count, count, size, offset, 0)
+        return bytes(self._records) + tail
