@@ -419,7 +419,6 @@ def test_what_a_task_uses_is_not_deleted_under_it(work: Work, dataset: str, kind
         ({"resources": '[{"default": {"TPU": 1}}]'}, 400, "'TPU'"),
         ({"resources": "[1]"}, 400, "'resources'"),
         ({"num_nodes": 2}, 400, "num_nodes"),
-        ({"is_local": "True"}, 400, "is_local"),
         ({"hpo": 1}, 400, "hyper-parameter search"),
     ],
 )

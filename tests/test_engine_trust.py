@@ -226,7 +226,9 @@ def test_what_needs_no_credential_is_written_down() -> None:
         ("POST", "/api/user/registry"),
     }
     reports = {route.path for route in ROUTES if route.credential is Credential.TASK}
-    assert reports == {"/api/train_task/final_metric", "/api/train_task/intermediate_metric"}
+    assert reports == {
+        f"/api/train_task/{call}" for call in ("final_metric", "intermediate_metric", "state")
+    }
 
 
 @pytest.mark.usefixtures("nothing_changes")

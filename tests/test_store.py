@@ -176,7 +176,9 @@ def test_the_file_is_private_and_durable(tmp_path: Path) -> None:
 def test_a_newer_store_is_refused_with_the_way_out(tmp_path: Path) -> None:
     path = tmp_path / "store.sqlite3"
     Database(path, [*MIGRATIONS, "CREATE TABLE later (a TEXT) STRICT"]).close()
-    with pytest.raises(EngineError, match=r"format 2 and this program reads up to 1.*newer"):
+    known = len(MIGRATIONS)
+    words = rf"format {known + 1} and this program reads up to {known}.*newer"
+    with pytest.raises(EngineError, match=words):
         Database(path)
 
 
@@ -190,7 +192,31 @@ def test_an_older_store_is_copied_and_then_brought_up(tmp_path: Path) -> None:
     assert row is not None
     assert tuple(row) == (task.id, "")
     new.close()
-    assert Database(path.with_name("store.sqlite3.format-1")).row("SELECT id FROM task")
+    kept = path.with_name(f"store.sqlite3.format-{len(MIGRATIONS)}")
+    assert Database(kept).row("SELECT id FROM task")
+
+
+def test_every_format_that_there_was_is_read(tmp_path: Path) -> None:
+    """A store of format 1 with a user, and one with a task of that time."""
+    path = tmp_path / "store.sqlite3"
+    old = Database(path, MIGRATIONS[:1])
+    with old.transaction() as change:
+        change.execute("INSERT INTO user VALUES ('USER1', 'ada', NULL, 5)")
+        columns = [row["name"] for row in old.rows("SELECT name FROM pragma_table_info('task')")]
+        values = TaskRow(id="TRAI1", name="of old").stored()
+        known = {name: value for name, value in values.items() if name in columns}
+        marks = ", ".join(f":{name}" for name in known)
+        change.execute(f"INSERT INTO task ({', '.join(known)}) VALUES ({marks})", known)
+    old.close()
+
+    database = Database(path)
+    task = Store(database).task("TRAI1")
+    assert task is not None
+    assert (task.name, task.num_nodes, task.nproc_per_node, task.is_local) == ("of old", 1, 1, 0)
+    row = database.row("SELECT name, email FROM user")
+    assert row is not None
+    assert tuple(row) == ("ada", "")
+    database.close()
 
 
 def test_a_step_that_fails_leaves_the_store_as_it_was(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ from anylearn_jupyter.engine.auth import Credential, pass_gate
 from anylearn_jupyter.engine.githost import GIT_PREFIX, GitBackend, GitRequest
 from anylearn_jupyter.engine.repositories import MAX_PUSH_BYTES
 from anylearn_jupyter.engine.request import ApiError, Fields, Reply, Request, bad
-from anylearn_jupyter.engine.routes import ROUTES, SMALL_BYTES, Route
+from anylearn_jupyter.engine.routes import ROUTES, SMALL_BYTES, Route, RouteTable
 from anylearn_jupyter.engine.service import VERSION, Engine
 from anylearn_jupyter.engine.users import User
 
@@ -64,8 +64,7 @@ class Server(HTTPServer):
 
 def create_server(engine: Engine, routes: Sequence[Route] = ROUTES) -> Server:
     """Make the server; the caller gives it a socket."""
-    table = {(route.method, route.path): route for route in routes}
-    settings = {"engine": engine, "table": table, "paths": {route.path for route in routes}}
+    settings = {"engine": engine, "table": RouteTable(routes)}
     application = Application([(r".*", Door, settings)], log_function=log_request)
     return Server(
         application,
@@ -94,13 +93,11 @@ def log_request(handler: RequestHandler) -> None:
 class Door(RequestHandler):
     """What one request passes."""
 
-    def initialize(
-        self, engine: Engine, table: dict[tuple[str, str], Route], paths: set[str]
-    ) -> None:
+    def initialize(self, engine: Engine, table: RouteTable) -> None:
         """Take what the server gives to each."""
         self._engine = engine
         self._table = table
-        self._paths = paths
+        self._values: dict[str, str] = {}
         self._counted = False
         self._refusal: ApiError | None = None
         self._route: Route | None = None
@@ -140,9 +137,10 @@ class Door(RequestHandler):
         if self.request.path.startswith(GIT_PREFIX):
             await self._admit_git(connection)
             return
-        route = self._table.get((self.request.method or "", self.request.path))
-        if route is None:
+        found = self._table.find(self.request.method or "", self.request.path)
+        if found is None:
             raise self._no_route()
+        route, self._values = found
         self._caller = await self._engine.identification.identify(route.credential, headers)
         if self._length() > route.max_bytes:
             raise ApiError(
@@ -155,7 +153,7 @@ class Door(RequestHandler):
             self._count()
 
     def _no_route(self) -> ApiError:
-        if self.request.path in self._paths:
+        if self._table.knows(self.request.path):
             return ApiError(405, "wrong_method", f"{self.request.method} is not served here.")
         return ApiError(404, "no_route", "The engine has nothing at this path.")
 
@@ -244,6 +242,7 @@ class Door(RequestHandler):
             query=Fields.parse(self.request.query, "query"),
             form=form,
             part=part,
+            values=self._values,
             caller=self._caller,
             task=task,
             on_close=self._on_close.append,

@@ -12,7 +12,10 @@ architecture, "Environments"):
 Unless the user's own ``PATH`` says otherwise, it begins with a directory that holds ``python`` and
 ``python3`` of the submitting kernel's interpreter (a script that runs it, since a link would lose a
 virtual environment), and with that interpreter's own directory. ``ANYLEARN_AUTH_TOKEN`` is never
-set: published clients would open a session with it on import, and fail.
+set: published clients would open a session with it on import, and fail. Without a session they
+report metrics to ``http://anylearn-backend.<BACKEND_NAMESPACE>/api``, a name that only a cluster
+resolves; so the namespace holds an ``@``: what stands before it in a URL is a user's name, and the
+engine's address becomes the host.
 """
 
 from __future__ import annotations
@@ -217,6 +220,7 @@ def task_environment(
         "secret_key": task.secret_key,
         "ANYLEARN_TASK_ID": task.id,
         "ANYLEARN_HOST": address,
+        "BACKEND_NAMESPACE": f"engine@{address.partition('://')[2]}",
         "ANYLEARN_ARTIFACT_IDS": ",".join(mounts),
         "ANYLEARN_USER_ID": task.creator_id,
         "ANYLEARN_PROJECT_ID": task.project_id,

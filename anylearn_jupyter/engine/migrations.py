@@ -166,5 +166,20 @@ CREATE TABLE answer (
 ) STRICT, WITHOUT ROWID
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST,)
+SECOND = """
+ALTER TABLE user ADD COLUMN email TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE task ADD COLUMN num_nodes INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE task ADD COLUMN nproc_per_node INTEGER NOT NULL DEFAULT 1;
+ALTER TABLE task ADD COLUMN is_local INTEGER NOT NULL DEFAULT 0;  -- its user's own machine runs it
+
+CREATE TABLE local_task (
+    task_id TEXT PRIMARY KEY,
+    output_cache_pointer INTEGER,   -- how far its agent has sent what it wrote
+    error_cache_pointer INTEGER,
+    heartbeat_ms INTEGER            -- when its agent was last heard of
+) STRICT
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SECOND)
 """SQL of each step; a store of format n has taken the first n."""

@@ -234,6 +234,8 @@ class Request:
         What was sent.
     part : bytes or None
         The part ``file`` of a multipart body.
+    values : mapping of str to str
+        What stands in the path where the route's has ``{name}``, as it came.
     caller : User or None
         Whose credential it carries; None where none is asked for.
     task : TaskRow or None
@@ -248,6 +250,7 @@ class Request:
     query: Fields = field(default_factory=Fields)
     form: Fields = field(default_factory=Fields)
     part: bytes | None = None
+    values: Mapping[str, str] = field(default_factory=dict)
     caller: User | None = None
     task: TaskRow | None = None
     on_close: Callable[[Callable[[], None]], None] = lambda _callback: None

@@ -6,7 +6,7 @@ name; a route that is added here is in that test.
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -16,12 +16,16 @@ from anylearn_jupyter.engine.handlers import (
     about,
     accounts,
     algorithms,
+    anyboard,
+    local_tasks,
     projects,
+    refused,
     resources,
     task_add,
     task_output,
     tasks,
     transfer,
+    transform,
 )
 from anylearn_jupyter.engine.request import Request
 
@@ -45,7 +49,7 @@ class Route:
     Attributes
     ----------
     method, path : str
-        What is asked for, letter for letter.
+        What is asked for, letter for letter; a part ``{name}`` of the path is any one part.
     handle : Handler
         What answers.
     credential : Credential
@@ -66,6 +70,52 @@ class Route:
     max_bytes: int = SMALL_BYTES
     multipart: bool = False
     is_need: bool = True
+
+
+class RouteTable:
+    """Finds the route of a request.
+
+    Parameters
+    ----------
+    routes : sequence of Route
+        All of them.
+    """
+
+    def __init__(self, routes: Sequence[Route]) -> None:
+        self._exact = {(route.method, route.path): route for route in routes}
+        self._paths = {route.path for route in routes}
+        self._patterns = [route for route in routes if "{" in route.path]
+
+    def find(self, method: str, path: str) -> tuple[Route, dict[str, str]] | None:
+        """Give the route of a verb at a path, and what stands there for its ``{name}``."""
+        route = self._exact.get((method, path))
+        if route is not None and "{" not in path:
+            return route, {}
+        for route in self._patterns:
+            values = _values(route.path, path)
+            if values is not None and route.method == method:
+                return route, values
+        return None
+
+    def knows(self, path: str) -> bool:
+        """Whether any verb is served at a path."""
+        return path in self._paths or any(
+            _values(route.path, path) is not None for route in self._patterns
+        )
+
+
+def _values(pattern: str, path: str) -> dict[str, str] | None:
+    """Give what a path has in place of each ``{name}``; None if it is another path."""
+    wanted, given = pattern.split("/"), path.split("/")
+    if len(wanted) != len(given):
+        return None
+    values = {}
+    for one, part in zip(wanted, given, strict=True):
+        if one.startswith("{") and part:
+            values[one[1:-1]] = part
+        elif one != part:
+            return None
+    return values
 
 
 def _resource_routes(kind: str) -> tuple[Route, ...]:
@@ -91,6 +141,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/user/registry", accounts.registry, Credential.NONE),
     Route("GET", "/api/user/me", accounts.me),
     Route("GET", "/api/user/refresh_token", accounts.refresh_token, Credential.REFRESH),
+    Route("GET", "/api/user", accounts.user),
+    Route("GET", "/api/user/list", accounts.users),
+    Route("GET", "/api/user/collection", accounts.collection),
+    Route("PUT", "/api/user", accounts.update),
+    Route("PUT", "/api/user/password", accounts.password),
+    Route("DELETE", "/api/user", accounts.delete),
     # Mirrors and quota groups (section 4).
     Route("GET", "/api/mirror/list", about.mirrors),
     Route("GET", "/api/quota_group/list", about.quota_groups),
@@ -154,5 +210,30 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("GET", "/api/train_task/intermediate_metric", task_output.intermediate_metric),
     Route("POST", "/api/events", task_output.events, max_bytes=LARGE_BYTES),
+    Route("POST", "/api/model/transform", transform.transform),
+    # Tasks on their user's own machine, metric series, and what is not here (section 11).
+    Route("POST", "/api/train_task/state", local_tasks.state, Credential.TASK),
+    Route("PATCH", "/api/train_task/local_logs", local_tasks.logs, max_bytes=LARGE_BYTES),
+    Route("GET", "/api/train_task/local_task_catch", local_tasks.pointers),
+    Route("PATCH", "/api/train_task/local_task_catch", local_tasks.set_pointer),
+    Route("PATCH", "/api/train_task/heartbeat", local_tasks.heartbeat),
+    Route("GET", "/api/anyboard/{project_id}/metric/meta", anyboard.metas),
+    Route("GET", "/api/anyboard/{project_id}/metric/scalars", anyboard.scalars),
+    Route("GET", "/api/anyboard/{project_id}/metric/histograms", anyboard.histograms),
+    *(
+        Route(method, f"/api/{path}", refused.refuse, max_bytes=LARGE_BYTES)
+        for path, methods in {
+            "service/{call}": ("GET", "POST", "PUT", "DELETE"),
+            "service_record/{call}": ("GET",),
+            "hpo": ("GET",),
+            "hpo/{call}": ("GET", "POST"),
+            "hpo/log/trial": ("GET",),
+            "jumps/channels": ("POST",),
+            "jumps/channels/asset/{resource_id}": ("GET",),
+            "jumps/channels/{channel_id}/trans": ("GET", "POST"),
+            "jumps/channels/{channel_id}/finishing": ("PATCH",),
+        }.items()
+        for method in methods
+    ),
 )
 """All of them; a path and a verb occur once."""

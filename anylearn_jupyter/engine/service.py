@@ -24,6 +24,7 @@ from anylearn_jupyter.engine.resources import Resources
 from anylearn_jupyter.engine.runners.shims import ShimRunner
 from anylearn_jupyter.engine.scheduler import ACTIVE, WAITING, Scheduler
 from anylearn_jupyter.engine.store import Store, TaskRow
+from anylearn_jupyter.engine.task_metrics import TaskMetrics
 from anylearn_jupyter.engine.users import Users
 from anylearn_jupyter.engine.watcher import Watcher
 from anylearn_jupyter.home import Home, boot_identity
@@ -106,6 +107,7 @@ class Engine:
             repositories=self.repositories,
         )
         self.tasks: Path = home.engine / "tasks"
+        self.metrics = TaskMetrics(self.tasks)
         self.inputs = EngineInputs(
             self.tasks,
             store=self.store,

@@ -15,6 +15,9 @@ from typing import Any
 from anylearn_jupyter.engine.database import Database
 from anylearn_jupyter.entities import FINAL_PHASES, Exit, TaskPhase
 
+LOCAL_FIELDS = ("output_cache_pointer", "error_cache_pointer", "heartbeat_ms")
+"""What the agent of a task on its user's own machine leaves here (HTTP API, section 11)."""
+
 _CHANGEABLE = {"started_ms", "finished_ms", "exit", "allocation"}
 
 
@@ -58,6 +61,10 @@ class TaskRow:
         What it got of the machine; empty until it starts.
     final_metric : float or None
         What it reported as such.
+    num_nodes, nproc_per_node : int
+        How many processes it is: so many times so many.
+    is_local : int
+        1: its user's own machine runs it, and only tells us (HTTP API, section 11).
     sequence : int
         Its place in the order of all tasks.
     """
@@ -92,6 +99,9 @@ class TaskRow:
     exit: Exit | None = None
     allocation: dict[str, Any] = field(default_factory=dict)
     final_metric: float | None = None
+    num_nodes: int = 1
+    nproc_per_node: int = 1
+    is_local: int = 0
     sequence: int = 0
 
     @property
@@ -130,6 +140,9 @@ class TaskRow:
             "finished_ms": self.finished_ms,
             "exit": json.dumps(self.exit.to_json()) if self.exit else None,
             "allocation": json.dumps(self.allocation),
+            "num_nodes": self.num_nodes,
+            "nproc_per_node": self.nproc_per_node,
+            "is_local": self.is_local,
         }
 
 
@@ -187,7 +200,10 @@ class Store:
         return [_task(row) for row in rows]
 
     def tasks_in(self, phases: tuple[TaskPhase, ...]) -> list[TaskRow]:
-        """Give the tasks in these phases, in the order of the queue."""
+        """Give the engine's own tasks in these phases, in the order of the queue."""
+        return [task for task in self._in_phases(phases) if not task.is_local]
+
+    def _in_phases(self, phases: tuple[TaskPhase, ...]) -> list[TaskRow]:
         marks = ", ".join("?" * len(phases))
         rows = self._database.rows(
             f"SELECT * FROM task WHERE phase IN ({marks}) ORDER BY sequence",
@@ -207,7 +223,7 @@ class Store:
         unfinished = tuple(phase for phase in TaskPhase if phase not in FINAL_PHASES)
         return [
             task
-            for task in self.tasks_in(unfinished)
+            for task in self._in_phases(unfinished)
             if resource_id in task.files or resource_id == task.algorithm_id
         ]
 
@@ -267,6 +283,24 @@ class Store:
         if moved:
             self.announce(task_id)
         return bool(moved)
+
+    # Tasks that run on their user's own machine.
+
+    def local_task(self, task_id: str) -> dict[str, int | None]:
+        """Give what the agent of such a task has left here; all None before it has."""
+        row = self._database.row("SELECT * FROM local_task WHERE task_id = ?", task_id)
+        return {name: row[name] if row is not None else None for name in LOCAL_FIELDS}
+
+    def set_local_task(self, task_id: str, field_name: str, value: int) -> None:
+        """Keep one of `LOCAL_FIELDS`."""
+        if field_name not in LOCAL_FIELDS:
+            raise TypeError(f"an agent leaves no {field_name}")
+        with self._database.transaction(durable=False) as change:
+            change.execute(
+                f"INSERT INTO local_task (task_id, {field_name}) VALUES (?1, ?2)"
+                f" ON CONFLICT (task_id) DO UPDATE SET {field_name} = ?2",
+                (task_id, value),
+            )
 
     # Metrics.
 

@@ -104,6 +104,36 @@ class Users:
         row = self._database.row("SELECT name FROM user WHERE id = ?", user_id)
         return row["name"] if row else ""
 
+    def everyone(self) -> list[User]:
+        """Give all users, in the order in which they were made."""
+        rows = self._database.rows("SELECT * FROM user ORDER BY rowid")
+        return [User(row["id"], row["name"]) for row in rows]
+
+    def email_of(self, user_id: str) -> str:
+        """Give the address that a user has left; empty for none."""
+        row = self._database.row("SELECT email FROM user WHERE id = ?", user_id)
+        return row["email"] if row else ""
+
+    def set_email(self, user_id: str, email: str) -> None:
+        """Keep a user's address, which nothing here writes to."""
+        with self._database.transaction() as change:
+            change.execute("UPDATE user SET email = ? WHERE id = ?", (email, user_id))
+
+    def set_password(self, user: User, password: str, *, keep: str) -> None:
+        """Give a user another password; it calculates, so it is for a thread.
+
+        Parameters
+        ----------
+        keep : str
+            The access token of whoever asks: the only session that does not end.
+        """
+        hashed = _hashed(checked_password(password))
+        with self._database.transaction() as change:
+            change.execute("UPDATE user SET password = ? WHERE id = ?", (hashed, user.id))
+            change.execute(
+                "DELETE FROM session WHERE user_id = ? AND digest != ?", (user.id, _digest(keep))
+            )
+
     def new_session(self, user: User) -> Session:
         """Make an access and a refresh token; the oldest of very many are dropped."""
         session = Session(secrets.token_urlsafe(32), secrets.token_urlsafe(32))
@@ -149,7 +179,8 @@ class Users:
                     name = f"{name[:40]}-{secrets.token_hex(2)}"
                 user = User(new_id("USER"), name)
                 change.execute(
-                    "INSERT INTO user VALUES (?, ?, NULL, ?)", (user.id, user.name, _now_ms())
+                    "INSERT INTO user (id, name, created_ms) VALUES (?, ?, ?)",
+                    (user.id, user.name, _now_ms()),
                 )
                 self._database.set_meta("local_user", user.id)
         return user
@@ -182,15 +213,12 @@ def add_user(database: Database, name: str, password: str, *, replace: bool) -> 
             f"The name {name!r} cannot be a user's: write 1 to 50 letters, digits, '_', '.' or "
             "'-', beginning with a letter, a digit or '_'."
         )
-    if not password or len(password) > PASSWORD_CHARACTERS or "\0" in password:
-        raise ConfigError(
-            f"A password has 1 to {PASSWORD_CHARACTERS} characters; send it on standard input."
-        )
+    checked_password(password)
     with database.transaction() as change:
         row = database.row("SELECT * FROM user WHERE name = ?", name)
         if row is None:
             change.execute(
-                "INSERT INTO user VALUES (?, ?, ?, ?)",
+                "INSERT INTO user (id, name, password, created_ms) VALUES (?, ?, ?, ?)",
                 (new_id("USER"), name, _hashed(password), _now_ms()),
             )
             return True
@@ -203,6 +231,21 @@ def add_user(database: Database, name: str, password: str, *, replace: bool) -> 
         change.execute("UPDATE user SET password = ? WHERE id = ?", (_hashed(password), row["id"]))
         change.execute("DELETE FROM session WHERE user_id = ?", (row["id"],))
     return False
+
+
+def checked_password(password: str) -> str:
+    """Give back what can be a password.
+
+    Raises
+    ------
+    ConfigError
+        It is empty, too long, or holds a zero byte.
+    """
+    if not password or len(password) > PASSWORD_CHARACTERS or "\0" in password:
+        raise ConfigError(
+            f"A password has 1 to {PASSWORD_CHARACTERS} characters; send it on standard input."
+        )
+    return password
 
 
 def user_names(database: Database) -> list[tuple[str, bool]]:

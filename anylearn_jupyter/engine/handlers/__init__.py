@@ -13,7 +13,12 @@ if TYPE_CHECKING:
 
 
 def create_once(
-    engine: Engine, request: Request, prefix: str, make: Callable[[str], None]
+    engine: Engine,
+    request: Request,
+    prefix: str,
+    make: Callable[[str], None],
+    *,
+    new: str | None = None,
 ) -> tuple[str, bool]:
     """Make a thing, unless the request's idempotency key has made it before.
 
@@ -27,6 +32,8 @@ def create_once(
         Of the thing's id.
     make : callable
         ``make(id)`` writes the rows; in one transaction with the key.
+    new : str, optional
+        The id that it gets, where something was prepared under it.
 
     Returns
     -------
@@ -42,7 +49,7 @@ def create_once(
         known = engine.database.answered(user, path, key)
         if known is not None:
             return known, False
-        made = new_id(prefix)
+        made = new or new_id(prefix)
         make(made)
         engine.database.remember_answer(user, path, key, made, engine.now_ms())
     return made, True

@@ -57,13 +57,15 @@ async def add(engine: Engine, request: Request) -> dict[str, Any]:
 
     def make(task_id: str) -> None:
         results_id = new_id("FILE")
+        is_local = bool(values["is_local"])
         engine.resources.add(
             ResourceRow(
                 id=results_id,
                 kind="file",
                 name=f"results of {values['name']}",
                 filename=f"{results_id}.zip",
-                task_id=task_id,
+                # The agent of a task on its user's own machine uploads them.
+                task_id=None if is_local else task_id,
                 creator_id=request.user.id,
                 created_ms=engine.now_ms(),
             )
@@ -71,7 +73,7 @@ async def add(engine: Engine, request: Request) -> dict[str, Any]:
         engine.store.add_task(
             TaskRow(
                 id=task_id,
-                phase=TaskPhase.QUEUED,
+                phase=TaskPhase.CREATED if is_local else TaskPhase.QUEUED,
                 creator_id=request.user.id,
                 results_id=results_id,
                 secret_key=new_secret_key(),
@@ -118,6 +120,7 @@ def _values(engine: Engine, request: Request) -> dict[str, Any]:
         "mirror_name": MIRROR_NAME,
         "envs": _variables(form.json_object("envs", limit=_PARAMS_LIMIT)),
         "files": form.ids("files"),
+        "is_local": int(form.flag("is_local")),
         "interpreter": _interpreter(form.text("interpreter", limit=4096, default="")),
         "submitter_env": _submitter_env(request),
     }
@@ -135,8 +138,6 @@ def _refuse_what_is_not_here(request: Request) -> None:
             raise bad(f"This engine runs a task as one process; send {name}=1.")
     if form.flag("hpo"):
         raise bad("This engine has no hyper-parameter search; submit a task for each set.")
-    if form.flag("is_local"):
-        raise bad("This engine runs every task itself; leave is_local out.")
 
 
 def _params(request: Request, entrypoint: str, files: list[str]) -> dict[str, Any]:

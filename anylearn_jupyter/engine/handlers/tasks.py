@@ -9,7 +9,7 @@ from anylearn_jupyter.engine.handlers.projects import own_project
 from anylearn_jupyter.engine.request import ApiError, Request, bad, missing, mutation
 from anylearn_jupyter.engine.store import TaskRow
 from anylearn_jupyter.engine.task_json import task_json
-from anylearn_jupyter.entities import is_id
+from anylearn_jupyter.entities import Exit, TaskPhase, is_id
 
 if TYPE_CHECKING:
     from anylearn_jupyter.engine.service import Engine
@@ -54,9 +54,24 @@ async def delete(engine: Engine, request: Request) -> dict[str, str]:
     """Stop a task. Its record, log and results are kept, also those of one that has ended."""
     task = own_task(engine, request, request.query.id("id", "TRAI", what="task"))
     force = request.query.flag("force")
+    if task.is_local:
+        return _stop_local(engine, task)
     if engine.scheduler.stop(task.id, force=force):
         return mutation(task.id, "The task is being stopped; its log and results are kept.")
     return mutation(task.id, "The task had ended already; its log and results are kept.")
+
+
+def _stop_local(engine: Engine, task: TaskRow) -> dict[str, str]:
+    """Note that a task on its user's own machine is to end; its agent asks for the state."""
+    ended = Exit(kind="unknown", message="stopped on request")
+    engine.store.move_task(
+        task.id,
+        TaskPhase.ABORTED,
+        of=(TaskPhase.CREATED, TaskPhase.RUNNING),
+        exit=ended,
+        finished_ms=engine.now_ms(),
+    )
+    return mutation(task.id, "The task is over for the engine; its record and log are kept.")
 
 
 async def status(engine: Engine, request: Request) -> dict[str, Any]:
