@@ -41,6 +41,7 @@ def test_a_curve_goes_from_the_first_point_to_the_last_within_the_frame() -> Non
     said = words(picture)
     assert {"step", "1", "3", "loss 0.25"} <= set(said)
     assert "0.4" in said
+    assert "1.5" not in said, "epochs are whole"
 
 
 def test_what_belongs_together_shares_a_panel() -> None:

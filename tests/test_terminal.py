@@ -193,8 +193,16 @@ def test_static_html_escapes_the_text_and_makes_its_own_colours() -> None:
 
 @pytest.mark.parametrize(
     ("size", "text"),
-    [(0, "0 bytes"), (1, "1 byte"), (999, "999 bytes"), (1000, "1.0 kB"), (9_900_000, "9.9 MB")]
-    + [(99_960, "100 kB"), (999_999, "1.0 MB"), (5_000_000_000_000, "5000 GB")],
+    [
+        (0, "0 bytes"),
+        (1, "1 byte"),
+        (999, "999 bytes"),
+        (1000, "1.0 kB"),
+        (9900000, "9.9 MB"),
+        (99960, "100 kB"),
+        (999999, "1.0 MB"),
+        (5000000000000, "5000 GB"),
+    ],
 )
 def test_sizes_for_people(size: int, text: str) -> None:
     assert size_text(size) == text

@@ -128,18 +128,20 @@ class _Scale:
             margin = abs(low) * 0.1 if abs(low) > 1e-280 else 1.0
             low, high = low - margin, high + margin
         low, high = low - air * (high - low), high + air * (high - low)
-        return cls(low, high, start, end, tuple(_ticks(low, high, count)))
+        least = 1.0 if all(value == int(value) for value in found) else 0.0
+        return cls(low, high, start, end, tuple(_ticks(low, high, count, least)))
 
     def place(self, value: float) -> float:
         share = (value - self.low) / (self.high - self.low)
         return self.start + share * (self.end - self.start)
 
 
-def _ticks(low: float, high: float, count: int) -> list[float]:
-    """Give round values between two others."""
+def _ticks(low: float, high: float, count: int, least: float) -> list[float]:
+    """Give round values between two others; `least` apart at least, so that epochs stay whole."""
     rough = 0.75 * (high - low) / count
     magnitude = 10.0 ** math.floor(math.log10(rough))
     width = next((n * magnitude for n in (1, 2, 5) if n * magnitude >= rough), 10 * magnitude)
+    width = max(width, least)
     first = math.ceil(low / width)
     return [
         (first + number) * width

@@ -132,6 +132,7 @@ def set_theme(notebook: NotebookPage, name: str) -> None:
     )
     light = "false" if "Dark" in name else "true"
     expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+    notebook.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
 
 
 def badge(card: Locator) -> Locator:

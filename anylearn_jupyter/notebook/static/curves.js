@@ -30,10 +30,11 @@ export function panelsOf(series) {
   return [...found].map(([title, lines]) => ({ title, lines: lines.slice(0, COLORS.length) }));
 }
 
-function ticksOf(low, high, wanted) {
+function ticksOf(low, high, wanted, least) {
   const rough = (0.75 * (high - low)) / wanted;
   const magnitude = 10 ** Math.floor(Math.log10(rough));
-  const width = [1, 2, 5, 10].map((n) => n * magnitude).find((n) => n >= rough) ?? rough;
+  const round = [1, 2, 5, 10].map((n) => n * magnitude).find((n) => n >= rough) ?? rough;
+  const width = Math.max(round, least); // epochs stay whole
   const ticks = [];
   for (let n = Math.ceil(low / width); n * width <= high + width * 1e-9; n++) {
     ticks.push(n * width);
@@ -83,14 +84,15 @@ export class Chart {
     const ys = wider(rangeOf(lines.flatMap((one) => one.points.map((p) => bounded(p[1])))));
     this.x = (n) => left + ((bounded(n) - xs[0]) / (xs[1] - xs[0])) * (right - left);
     this.y = (n) => bottom - ((bounded(n) - ys[0]) / (ys[1] - ys[0])) * (bottom - top);
+    const whole = lines.every((one) => one.points.every((p) => Number.isInteger(p[0])));
     const parts = [];
-    for (const tick of ticksOf(ys[0], ys[1], 4)) {
+    for (const tick of ticksOf(ys[0], ys[1], 4, 0)) {
       const y = this.y(tick).toFixed(1);
       parts.push(draw('path', { d: `M${left} ${y}H${right}`, class: 'anl-grid' }));
       const at = { x: left - 6, y: Number(y) + 4, 'text-anchor': 'end' };
       parts.push(draw('text', at, numberText(tick)));
     }
-    for (const tick of ticksOf(xs[0], xs[1], 5)) {
+    for (const tick of ticksOf(xs[0], xs[1], 5, whole ? 1 : 0)) {
       const x = this.x(tick);
       const at = { x: x.toFixed(1), y: bottom + 14, 'text-anchor': x > right - 12 ? 'end' : 'middle' };
       parts.push(draw('text', at, numberText(tick)));
