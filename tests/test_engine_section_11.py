@@ -166,7 +166,7 @@ def test_metric_lines_are_series(
     assert (found["taskId"], found["metricName"]) == (task, "loss")
     records = found["scalarRecordList"]
     assert [(one["step"], one["value"]) for one in records] == [(10, 1 / 2), (20, 1 / 3)]
-    assert all(one["walltime"] > 1.7e9 for one in records)
+    assert all(one["walltime"] > 1.7e12 for one in records)
     wanted = json.dumps([{"taskId": task, "metricName": "w", "offset": 0, "limit": 9}])
     (none,) = ada.call(
         "GET", f"anyboard/{project}/metric/histograms", histogram_metric_query_list=wanted

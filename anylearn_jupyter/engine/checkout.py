@@ -16,6 +16,7 @@ from pathlib import Path
 
 _TIMEOUT_S = 600
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
+_SPARE_FILES, _SPARE_INDEX = "files", "index"
 
 _CONFIG = """\
 [core]
@@ -65,7 +66,9 @@ def resolve(repository: Path, ref: str) -> str:
     return commit
 
 
-def check_out(repository: Path, ref: str, target: Path, *, scratch: Path) -> str:
+def check_out(
+    repository: Path, ref: str, target: Path, *, scratch: Path, spare: Path | None = None
+) -> str:
     """Put the files of a commit into a directory.
 
     Parameters
@@ -78,6 +81,10 @@ def check_out(repository: Path, ref: str, target: Path, *, scratch: Path) -> str
         Is made; must not exist.
     scratch : Path
         A name in the same place for git's own files; must not exist, and is gone afterwards.
+    spare : Path, optional
+        What `make_spare` made of the same repository, on the same file system. It is used up: its
+        files become those of the target, and git changes only what differs from the commit. Git
+        looks at each of them first, so that one which somebody has touched is written anew.
 
     Returns
     -------
@@ -91,27 +98,90 @@ def check_out(repository: Path, ref: str, target: Path, *, scratch: Path) -> str
     """
     # A whole id needs no look-up, which would cost a process.
     commit = ref if _COMMIT.fullmatch(ref) else resolve(repository, ref)
-    target.mkdir()
     try:
-        (scratch / "refs").mkdir(parents=True)
-        (scratch / "objects").mkdir()
-        (scratch / "info").mkdir()
-        (scratch / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
-        (scratch / "config").write_text(_CONFIG, encoding="ascii")
-        (scratch / "info" / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
-        variables = _environment(scratch) | {
-            "GIT_OBJECT_DIRECTORY": str(repository / "objects"),
-            "GIT_WORK_TREE": str(target),
-            "GIT_INDEX_FILE": str(scratch / "index"),
-        }
-        answer = _git(["read-tree", "-m", "-u", commit], variables, cwd=target)
+        _make_git_dir(scratch)
+        is_warm = spare is not None and _moved_in(spare, target, scratch)
+        if not is_warm:
+            target.mkdir()
+        answer = _read_tree(repository, commit, target, scratch)
+        if answer.returncode != 0 and is_warm:
+            shutil.rmtree(target)
+            (scratch / "index").unlink(missing_ok=True)
+            (scratch / "index.lock").unlink(missing_ok=True)
+            target.mkdir()
+            answer = _read_tree(repository, commit, target, scratch)
         if answer.returncode != 0:
             resolve(repository, ref)  # says so if there is no such commit
             words = " ".join(answer.stderr.split())[:500]
             raise CheckoutFailed(f"The snapshot {commit[:12]} cannot be put in place: {words}")
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
+        if spare is not None:
+            shutil.rmtree(spare, ignore_errors=True)
     return commit
+
+
+def make_spare(repository: Path, commit: str, spare: Path) -> None:
+    """Check a commit out beforehand, for a later `check_out` of this repository.
+
+    Parameters
+    ----------
+    repository : Path
+        A bare repository; it is only read.
+    commit : str
+        A commit's whole id.
+    spare : Path
+        Is made; must not exist, and does not if this fails.
+
+    Raises
+    ------
+    CheckoutFailed
+        As `check_out`.
+    """
+    spare.mkdir(mode=0o700)
+    scratch, target = spare / "checkout.git", spare / _SPARE_FILES
+    try:
+        _make_git_dir(scratch)
+        target.mkdir()
+        answer = _read_tree(repository, commit, target, scratch)
+        if answer.returncode != 0:
+            raise CheckoutFailed(f"The snapshot {commit[:12]} cannot be put in place beforehand.")
+        # Of git's own files only its list goes with the spare: what configures git is made anew.
+        (scratch / "index").rename(spare / _SPARE_INDEX)
+        shutil.rmtree(scratch)
+    except BaseException:
+        shutil.rmtree(spare, ignore_errors=True)
+        raise
+
+
+def _moved_in(spare: Path, target: Path, scratch: Path) -> bool:
+    """Make a spare's files those of the target; False where it is not whole."""
+    files, index = spare / _SPARE_FILES, spare / _SPARE_INDEX
+    if files.is_symlink() or not files.is_dir() or not index.is_file():
+        return False
+    files.rename(target)
+    index.rename(scratch / "index")
+    return True
+
+
+def _make_git_dir(scratch: Path) -> None:
+    (scratch / "refs").mkdir(parents=True)
+    (scratch / "objects").mkdir()
+    (scratch / "info").mkdir()
+    (scratch / "HEAD").write_text("ref: refs/heads/none\n", encoding="ascii")
+    (scratch / "config").write_text(_CONFIG, encoding="ascii")
+    (scratch / "info" / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
+
+
+def _read_tree(
+    repository: Path, commit: str, target: Path, scratch: Path
+) -> subprocess.CompletedProcess[str]:
+    variables = _environment(scratch) | {
+        "GIT_OBJECT_DIRECTORY": str(repository / "objects"),
+        "GIT_WORK_TREE": str(target),
+        "GIT_INDEX_FILE": str(scratch / "index"),
+    }
+    return _git(["read-tree", "--reset", "-u", commit], variables, cwd=target)
 
 
 def _environment(git_dir: Path) -> dict[str, str]:

@@ -83,6 +83,7 @@ class EventStream:
         self._wake = asyncio.Event()
         self._closed = False
         self._seq = 0
+        self._read_bytes = 0
 
     def close(self) -> None:
         """End the stream, from whatever waits in it."""
@@ -97,13 +98,15 @@ class EventStream:
             if first:
                 yield first
             while not self._closed:
+                read_before = self._read_bytes
                 news = b"".join(self._advance())
                 if news:
                     yield news
                 if not self._followed:
                     return
-                if news and not self._due:
-                    # What a task prints within a moment goes together.
+                if self._read_bytes > read_before and not self._due:
+                    # What a task prints within a moment goes together; its first line, which comes
+                    # right after its states, does not wait.
                     await asyncio.sleep(_PACE_S)
                 elif not news and not await self._news():
                     yield self._line(None, "ping", {})
@@ -205,6 +208,7 @@ class EventStream:
         if not data:
             return None
         followed.cursor = start + len(data)
+        self._read_bytes += len(data)
         text = data.decode("utf-8", errors="replace")
         body = {"offset": start, "next": followed.cursor, "text": text}
         return self._line(task.id, "log", body, ms=followed.log.time_at(followed.cursor - 1))

@@ -32,6 +32,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from anylearn_jupyter.engine.checkout import CheckoutFailed, check_out
 from anylearn_jupyter.engine.processes import system
+from anylearn_jupyter.engine.spare_code import SpareCode
 from anylearn_jupyter.engine.task_files import OutputRefused, TaskFiles, write_record
 from anylearn_jupyter.home import make_private_directory
 
@@ -118,6 +119,7 @@ STOP_GRACE_S = 10.0
 """Seconds that a task has between SIGTERM and SIGKILL."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+_SCRATCH, _SPARE = "checkout.git", "spare"
 
 
 class LaunchRefused(Exception):
@@ -239,11 +241,13 @@ def prepare(
     allocation: Mapping[str, Any],
     gpus_here: bool,
     stop_grace_s: float = STOP_GRACE_S,
+    spare_code: SpareCode | None = None,
 ) -> None:
     """Make a task's directory, code and ``launch.json``, which comes last.
 
     What an engine that died had half prepared is made anew. It runs git and may copy much, so it
-    is for a thread. The caller holds the task's lock.
+    is for a thread. The caller holds the task's lock. `spare_code` is where code may have been
+    checked out beforehand.
 
     Raises
     ------
@@ -263,8 +267,11 @@ def prepare(
             repository,
             task.algorithm_git_ref or "HEAD",
             files.code,
-            scratch=files.root / "checkout.git",
+            scratch=files.root / _SCRATCH,
+            spare=spare_code.take(repository, files.root / _SPARE) if spare_code else None,
         )
+        if spare_code is not None:
+            spare_code.used(repository, commit, files.code)
         _check_output(files, task.output)
         variables = task_environment(
             task,
@@ -294,7 +301,7 @@ def prepare(
 
 def _clear(files: TaskFiles) -> None:
     """Remove what an engine that died had half prepared."""
-    for left in (files.code, files.bin, files.root / "checkout.git"):
+    for left in (files.code, files.bin, files.root / _SCRATCH, files.root / _SPARE):
         if left.is_dir():
             shutil.rmtree(left)
 

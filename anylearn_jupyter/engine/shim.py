@@ -2,7 +2,9 @@
 
 ``python -m anylearn_jupyter.engine.shim <task directory> [--locked]``, in a session of its own;
 with ``--locked``, descriptor 3 is the task's lock, taken by who started us, so that there is no
-moment at which a starting shim could be taken for none.
+moment at which a starting shim could be taken for none. With ``--spare`` in place of both, the
+directory and the lock come later, through the socket that is its standard input
+(`runners.spare_shim`).
 
 It writes who it is, starts ``/bin/sh -c <command>`` with the variables and in the directory that
 ``launch.json`` names, and drains its two pipes into the log. One `select` waits for output, for
@@ -55,6 +57,7 @@ _ORPHAN_POLL_S = 0.05
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _LAST_READS = 64
+_PATH_BYTES = 1 << 13
 
 _RUNNING, _SETTLING, _ASKED, _KILLING = range(4)
 
@@ -406,8 +409,36 @@ def hold_lock(files: TaskFiles, locked: bool) -> bool:
     return True
 
 
+def receive_task() -> list[str]:
+    """Wait at the standard input for a task, and be the shim that was started for it.
+
+    Returns
+    -------
+    list of str
+        The arguments for `main`; empty where the engine has ended without a task for us.
+    """
+    import socket
+
+    with socket.socket(fileno=os.dup(0)) as link:
+        data, handles, _, _ = socket.recv_fds(link, _PATH_BYTES, 2)
+    if not data:
+        return []
+    lock, words = handles
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    os.dup2(nothing, 0)
+    os.dup2(words, 1)
+    os.dup2(words, 2)
+    os.dup2(lock, LOCK_DESCRIPTOR)
+    return [os.fsdecode(data), "--locked"]
+
+
 def main(arguments: list[str]) -> int:
     """Be the shim of the task whose directory is the first argument."""
+    if arguments == ["--spare"]:
+        system.close_inherited((0, 1, 2))
+        arguments = receive_task()
+        if not arguments:
+            return 0
     locked = "--locked" in arguments[1:]
     system.close_inherited((0, 1, 2, LOCK_DESCRIPTOR) if locked else (0, 1, 2))
     files = TaskFiles(Path(arguments[0]))

@@ -52,7 +52,7 @@ async def scalars(engine: Engine, request: Request) -> dict[str, Any]:
                 "taskId": task_id,
                 "metricName": name,
                 "scalarRecordList": [
-                    {"step": int(point.step), "walltime": point.ms / 1000, "value": point.value}
+                    {"step": int(point.step), "walltime": point.ms, "value": point.value}
                     for point in series.get(name, [])[offset : offset + limit]
                 ],
             }

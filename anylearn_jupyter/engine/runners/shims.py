@@ -25,7 +25,9 @@ from tornado.ioloop import IOLoop
 from anylearn_jupyter.engine.launch import STOP_GRACE_S, Inputs, LaunchRefused, prepare
 from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.processes import Process
+from anylearn_jupyter.engine.runners.spare_shim import SHIM_MODULE, SpareShim
 from anylearn_jupyter.engine.shim import LOCK_DESCRIPTOR
+from anylearn_jupyter.engine.spare_code import SpareCode
 from anylearn_jupyter.engine.supervision import (
     Ending,
     Situation,
@@ -59,6 +61,7 @@ _PREPARERS = 4
 _POLL_S = 0.05
 _UNKNOWN_SHIM_POLL_S = 0.2
 _LAST_WORDS_BYTES = 2000
+_SPARES_AFTER_S = 0.3  # so that the task that has just started has the machine for itself
 
 _log = logging.getLogger(__name__)
 
@@ -119,6 +122,9 @@ class ShimRunner:
         self._handles: set[int] = set()
         self._threads = ThreadPoolExecutor(_PREPARERS, thread_name_prefix="prepare-task")
         self._closed = False
+        self._spare_code = SpareCode(tasks.with_name("spare"))
+        self._spare_shim = SpareShim(shim_variables())
+        self._spares_due = False
 
     @property
     def machine(self) -> Machine:
@@ -184,6 +190,8 @@ class ShimRunner:
         """
         self._closed = True
         self._threads.shutdown(wait=True, cancel_futures=True)
+        self._spare_code.close()
+        self._spare_shim.close()
         for task_id in list(self._followed):
             self.forget(task_id)
         for handle in self._handles:
@@ -221,6 +229,7 @@ class ShimRunner:
                     allocation=allocation,
                     gpus_here=bool(self._machine.gpus),
                     stop_grace_s=self._stop_grace_s,
+                    spare_code=self._spare_code,
                 )
             except LaunchRefused as error:
                 return _refused(files, str(error))
@@ -228,10 +237,33 @@ class ShimRunner:
                 return _refused(files, f"the task could not be prepared: {error}")
             if files.stop.exists():
                 return _stopped_before()
-            return _spawn_shim(files, lock)
+            return self._given_to_spare(files, lock) or _spawn_shim(files, lock)
         finally:
             # The shim has its own copy, so the lock goes on without a gap.
             os.close(lock)
+
+    def _given_to_spare(self, files: TaskFiles, lock: int) -> int | None:
+        words = _open_words(files)
+        try:
+            return self._spare_shim.hand_over(files, lock, words)
+        finally:
+            os.close(words)
+
+    def _spares_later(self) -> None:
+        """Make ready what the next task will want, when nothing else has to be done."""
+        if self._spares_due or self._closed:
+            return
+        self._spares_due = True
+
+        def make() -> None:
+            self._spares_due = False
+            if any(one.busy for one in self._followed.values()):
+                self._spares_later()
+            elif not self._closed:
+                self._threads.submit(self._spare_shim.make)
+                self._threads.submit(self._spare_code.refill)
+
+        self._loop.call_later(_SPARES_AFTER_S, make)
 
     def _after_launch(self, followed: _Followed, done: Future[int | Ending | None]) -> None:
         followed.busy = False
@@ -247,6 +279,7 @@ class ShimRunner:
             return
         if outcome is not None:
             self._attend(followed, Process.find(outcome), child=outcome)
+            self._spares_later()
         self._follow(followed)
 
     # Following.
@@ -380,20 +413,27 @@ class ShimRunner:
         self._loop.add_callback(unless_closed)
 
 
+def shim_variables() -> dict[str, str]:
+    """Give the environment of a shim."""
+    return {name: os.environ[name] for name in SHIM_VARIABLES if name in os.environ}
+
+
+def _open_words(files: TaskFiles) -> int:
+    """Open the file for a shim's own words."""
+    return os.open(files.shim_log, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600)
+
+
 def _spawn_shim(files: TaskFiles, lock: int) -> int:
     """Start a shim in a session of its own, with the task's lock and nothing else of ours."""
-    variables = {name: os.environ[name] for name in SHIM_VARIABLES if name in os.environ}
-    flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW
     nothing = os.open(os.devnull, os.O_RDONLY)
-    words = os.open(files.shim_log, flags, 0o600)
+    words = _open_words(files)
     # Away from the numbers that it gets in the shim, as a copy onto itself would stay closed there.
     far_lock = fcntl.fcntl(lock, fcntl.F_DUPFD_CLOEXEC, LOCK_DESCRIPTOR + 1)
-    module = "anylearn_jupyter.engine.shim"
     try:
         return os.posix_spawn(
             sys.executable,
-            [sys.executable, "-P", "-m", module, str(files.root), "--locked"],
-            variables,
+            [sys.executable, "-P", "-m", SHIM_MODULE, str(files.root), "--locked"],
+            shim_variables(),
             file_actions=[
                 (os.POSIX_SPAWN_DUP2, nothing, 0),
                 (os.POSIX_SPAWN_DUP2, words, 1),
