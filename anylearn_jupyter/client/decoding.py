@@ -11,6 +11,7 @@ from typing import Any
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import NotFound, UnexpectedAnswer
 
+_LARGEST = (1 << 63) - 1
 _WORDS = {dict: "an object", list: "a list", str: "a text", bool: "a truth value"}
 
 
@@ -59,27 +60,29 @@ def text(data: dict[str, Any], key: str, what: str) -> str:
 
 
 def integer(data: dict[str, Any], key: str, what: str) -> int:
-    """Give a whole number, also one that was sent as text."""
+    """Give a whole number, also one that was sent as text; at most of 64 bits."""
     value = data.get(key)
+    found = None
     if isinstance(value, int) and not isinstance(value, bool):
-        return value
-    if isinstance(value, str) and len(value) <= 20:
+        found = value
+    elif isinstance(value, str) and len(value) <= 20:
         try:
-            return int(value)
+            found = int(value)
         except ValueError:
-            pass
+            found = None
+    if found is not None and abs(found) <= _LARGEST:
+        return found
     raise unexpected(f"{what}, key {one_line(key)!r},", "a whole number", value)
 
 
 def number(data: dict[str, Any], key: str, what: str) -> float:
     """Give a number, also one that was sent as text; NaN and infinities are numbers too."""
     value = data.get(key)
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        return float(value)
-    if isinstance(value, str) and len(value) <= 40:
+    short = not isinstance(value, str) or len(value) <= 40
+    if isinstance(value, int | float | str) and not isinstance(value, bool) and short:
         try:
             return float(value)
-        except ValueError:
+        except (ValueError, OverflowError):
             pass
     raise unexpected(f"{what}, key {key!r},", "a number", value)
 

@@ -16,13 +16,16 @@ from typing import Any
 
 import urllib3
 
+from anylearn_jupyter.client.authorities import AUTHORITY_VARIABLES
 from anylearn_jupyter.client.wire import Allowance
 
 FAILURES = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 """What a broken exchange raises; the errors of `requests` are a kind of OSError."""
 
-_CERTIFICATE = (ssl.SSLError, ssl.CertificateError, urllib3.exceptions.SSLError)
+_TLS = (ssl.SSLError, urllib3.exceptions.SSLError)
 _SILENCE = (TimeoutError, urllib3.exceptions.TimeoutError)
+# What OpenSSL calls the two faults that no file of authorities mends.
+_EXPIRED, _OTHER_NAME = 10, (62, 64)
 
 
 def _made_from(error: BaseException | None) -> Iterator[BaseException]:
@@ -41,7 +44,7 @@ def _made_from(error: BaseException | None) -> Iterator[BaseException]:
 
 def certificate_refused(error: BaseException | None) -> bool:
     """Whether the server's certificate was the reason: then trying again is useless."""
-    return any(isinstance(cause, _CERTIFICATE) for cause in _made_from(error))
+    return any(isinstance(cause, ssl.SSLCertVerificationError) for cause in _made_from(error))
 
 
 def reason_of(error: BaseException, allowance: Allowance) -> str:
@@ -51,17 +54,16 @@ def reason_of(error: BaseException, allowance: Allowance) -> str:
     def among(*kinds: type[BaseException]) -> bool:
         return any(isinstance(cause, kinds) for cause in causes)
 
-    if among(*_CERTIFICATE):
-        return (
-            "its certificate is not accepted; the variable REQUESTS_CA_BUNDLE names a file of "
-            "authorities to trust"
-        )
     if among(urllib3.exceptions.ProxyError):
-        return "the proxy that the environment names does not answer"
+        return "the proxy that the environment names does not answer, or refuses"
+    if among(*_TLS):
+        return _tls_reason(causes)
     if among(socket.gaierror):
         return "the name of the host is not known"
     if among(ConnectionRefusedError):
         return "the connection was refused"
+    if among(urllib3.exceptions.ConnectTimeoutError):
+        return "no connection came about in time"
     if among(*_SILENCE):
         late = allowance.deadline is not None and time.monotonic() >= allowance.deadline
         return "its time was up" if late else "nothing came for too long"
@@ -71,6 +73,24 @@ def reason_of(error: BaseException, allowance: Allowance) -> str:
         if type(cause) is OSError and cause.errno is not None:
             return os.strerror(cause.errno)
     return "the answer was cut or is no HTTP"
+
+
+def _tls_reason(causes: list[BaseException]) -> str:
+    """Say what was wrong with a certificate, and what mends it: never to check it no more."""
+    refused = [cause for cause in causes if isinstance(cause, ssl.SSLCertVerificationError)]
+    if not refused:
+        return "it speaks no TLS that can be used; see whether its address begins with http://"
+    code = getattr(refused[0], "verify_code", 0)
+    if code == _EXPIRED:
+        return (
+            "its certificate has expired; who runs it renews it, if this machine's clock is right"
+        )
+    if code in _OTHER_NAME:
+        return "its certificate is for another name; give the address under which it is known"
+    return (
+        "its certificate is signed by nobody that is trusted here; the variable "
+        f"{AUTHORITY_VARIABLES[0]} names a file with the authority that signed it"
+    )
 
 
 def disarmed(error: Exception) -> Exception:

@@ -22,7 +22,7 @@ from anylearn_jupyter.client.connection import Connection
 from anylearn_jupyter.client.decoding import an_object, integer, text
 from anylearn_jupyter.client.forms import FORM_TYPE, encode_form
 from anylearn_jupyter.client.pace import backoff_s
-from anylearn_jupyter.client.replies import one_line
+from anylearn_jupyter.client.replies import one_line, read_json
 from anylearn_jupyter.client.wire import Stopped
 from anylearn_jupyter.entities import TaskDetail
 from anylearn_jupyter.errors import AnylearnError, NotFound, ServerUnreachable, UnexpectedAnswer
@@ -167,7 +167,7 @@ class _Follower:
         """Turn a line of the stream into events: none for a ping and for unknown kinds."""
         what = "POST events"
         try:
-            message = an_object(json.loads(line), what)
+            message = an_object(read_json(line), what)
         except (ValueError, RecursionError) as error:
             raise UnexpectedAnswer(f"The answer to {what} has a line that is no JSON.") from error
         kind = message.get("kind")

@@ -7,6 +7,7 @@ The only import of `requests` in the package. The rules:
 - A request is repeated only where that cannot do harm: when nothing of it was sent; when it reads;
   when the caller says that it may be repeated (it carries an idempotency key, or a chunk number).
 - A write whose outcome nobody knows ends as ``ServerUnreachable(may_have_happened=True)``.
+- Whoever waits for long because a server is busy is told, as a warning in the log.
 - Redirects are errors, cookies are not kept, loopback is never asked through a proxy, and each
   request has an `Auth` of ours, so that no ``.netrc`` takes its place.
 - After a fork the child opens a session of its own.
@@ -16,6 +17,7 @@ from __future__ import annotations
 
 import contextlib
 import http.cookiejar
+import logging
 import os
 import threading
 import time
@@ -30,10 +32,11 @@ import urllib3
 from anylearn_jupyter._version import __version__
 from anylearn_jupyter.client.addresses import checked_address, is_loopback
 from anylearn_jupyter.client.auth import Auth, TokenAuth
+from anylearn_jupyter.client.authorities import trusted_authorities
 from anylearn_jupyter.client.failures import FAILURES, certificate_refused, disarmed, reason_of
 from anylearn_jupyter.client.forms import FORM_TYPE, Form, encode_form, given
 from anylearn_jupyter.client.pace import backoff_s, retry_after_s
-from anylearn_jupyter.client.replies import Reply, decode, error_of
+from anylearn_jupyter.client.replies import Reply, decode, error_of, request_id_of
 from anylearn_jupyter.client.streams import Stream
 from anylearn_jupyter.client.wire import Allowance, allowing, connection_pools
 from anylearn_jupyter.config import Settings
@@ -57,11 +60,23 @@ BODY_LIMIT = 64 * 1024 * 1024
 ATTEMPTS = 4
 """How often a call that may be repeated is made."""
 
-_BUSY = (429, 502, 503, 504)
+_log = logging.getLogger(__name__)
+
+_TOLD_FROM_S = 2.0
+_NOT_FOR_GOOD = (429, 500, 502, 503, 504)
 _READ_BYTES = 65_536
 _READING = ("GET", "HEAD")
+_NO_ADDRESS = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
+_NO_PROXY = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL)
 
 Body = bytes | Iterator[bytes] | None
+
+
+class _Session(requests.Session):
+    """Follows no redirect; as it comes it would read the body of one whole to prepare the next."""
+
+    def get_redirect_target(self, resp: requests.Response) -> str | None:
+        return None
 
 
 class _Adapter(requests.adapters.HTTPAdapter):
@@ -256,19 +271,21 @@ class Http:
                 if last or useless or not harmless or time.monotonic() + pause_s >= deadline:
                     raise
             else:
-                if reply.status not in _BUSY or last or not again:
+                if reply.status not in _NOT_FOR_GOOD or last or not again:
                     return self._usable(reply, doubtful=not reads)
-                asked_s = retry_after_s(reply.headers.get("Retry-After"))
+                asked_s = retry_after_s(reply.headers.get("Retry-After"), reply.headers.get("Date"))
                 if asked_s is not None:
                     waited_s += asked_s
                     deadline += asked_s
                     pause_s = asked_s
                 if waited_s > PATIENCE_S:
                     raise ServerError(
-                        f"{self.address} is busy and asks to come back in {pause_s:.0f} s; "
-                        "try again then.",
+                        f"{self.address} is busy and asks to come back in {pause_s:.0f} s"
+                        f"{request_id_of(reply)}; try again then.",
                         reply.status,
                     )
+            if pause_s > _TOLD_FROM_S:
+                _log.warning(f"{self.address} is busy or away; the next try is in {pause_s:.0f} s.")
             self._pause(pause_s)
         raise AssertionError("every attempt returns or raises")
 
@@ -430,7 +447,7 @@ class Http:
         if reply.status in (502, 503, 504):
             raise ServerUnreachable(
                 f"The gateway at {self.address} answered {reply.request} with {reply.status}: the "
-                "server behind it gives no answer; try again later.",
+                f"server behind it gives no answer{request_id_of(reply)}; try again later.",
                 may_have_happened=doubtful,
             )
         return reply
@@ -439,10 +456,13 @@ class Http:
         self, error: Exception, method: str, path: str, allowance: Allowance
     ) -> ServerUnreachable | ConfigError:
         """Say in a sentence what a failure of the network or of an address was."""
-        if isinstance(
-            error, requests.exceptions.InvalidURL | urllib3.exceptions.LocationParseError
-        ):
+        if isinstance(error, _NO_ADDRESS):
             return ConfigError(f"The server's address {self.address!r} cannot be used.")
+        if isinstance(error, _NO_PROXY):
+            return ConfigError(
+                f"The proxy that the environment names for {self.address} is of a kind that cannot "
+                "be used; name an http proxy, or install PySocks for a SOCKS one."
+            )
         doubtful = allowance.sent and method not in _READING
         unknown = "; whether it was carried out is unknown" if doubtful else ""
         return ServerUnreachable(
@@ -459,7 +479,7 @@ class Http:
         held = self._held
         if held is not None and held[0] == os.getpid():
             return held[1]
-        session = requests.Session()
+        session = _Session()
         session.headers.clear()
         session.headers.update(
             {
@@ -469,6 +489,7 @@ class Http:
             }
         )
         session.trust_env = not is_loopback(self.address)
+        session.verify = trusted_authorities()
         session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
         adapter = _Adapter(self._proof_token)
         session.mount("http://", adapter)

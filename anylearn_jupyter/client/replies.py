@@ -26,6 +26,9 @@ from anylearn_jupyter.errors import (
 WORDS_LIMIT = 300
 """Characters of a server's own text that an error quotes."""
 
+_SENTENCES = ("msg", "message", "detail", "error")
+_FIELDS_SHOWN = 5
+_REQUEST_IDS = ("X-Request-Id", "X-Correlation-Id", "Request-Id", "X-Trace-Id")
 _NOT_SHOWN = re.compile(r"[\x00-\x20\x7f-\xa0\u200b-\u200f\u2028-\u202f\u2060-\u206f\ufeff]+")
 _BEARER = re.compile(r"(?i)\b(bearer|basic)\s+[\w.~+/=-]{8,}")
 
@@ -76,6 +79,29 @@ def host_of(address: str) -> str:
     return one_line((parts.hostname or "") + port, 100)
 
 
+def read_json(body: bytes) -> Any:
+    """Decode JSON in UTF-8; half a surrogate pair, which is no text, becomes ``?``.
+
+    Raises
+    ------
+    ValueError, RecursionError
+        It is none, or nested too deeply.
+    """
+    found = json.loads(body.decode("utf-8"))
+    # Only an escape can bring one in, so most answers need no second look.
+    return _as_text(found) if rb"\u" in body else found
+
+
+def _as_text(value: Any) -> Any:
+    if isinstance(value, str):
+        return value.encode("utf-8", "replace").decode("utf-8")
+    if isinstance(value, list):
+        return [_as_text(one) for one in value]
+    if isinstance(value, dict):
+        return {_as_text(name): _as_text(one) for name, one in value.items()}
+    return value
+
+
 def decode(reply: Reply) -> Any:
     """Decode the JSON of a reply that is no error.
 
@@ -89,7 +115,7 @@ def decode(reply: Reply) -> Any:
     if not 200 <= reply.status < 300:
         raise error_of(reply)
     try:
-        return json.loads(reply.body.decode("utf-8"))
+        return read_json(reply.body)
     except (ValueError, RecursionError) as error:
         kind = reply.headers.get("Content-Type", "").split(";")[0].strip().lower()
         if kind == "text/html" or reply.body.lstrip()[:1] == b"<":
@@ -127,8 +153,8 @@ def error_of(reply: Reply) -> AnylearnError:
             "give its address.",
             status,
         )
-    words = _words_of(reply)
-    said = f": {words}" if words else ""
+    words = _words_of(reply).rstrip(".")
+    said = (f": {words}" if words else "") + request_id_of(reply)
     if status == 401:
         return LoginRequired(
             f"{address} wants a login for {reply.request}{said}; run `%anylearn_login {address}`."
@@ -140,19 +166,51 @@ def error_of(reply: Reply) -> AnylearnError:
         409: Conflict,
         412: Conflict,
     }
-    return kinds.get(status, ServerError)(message.rstrip(".") + ".", status)
+    return kinds.get(status, ServerError)(f"{message}.", status)
+
+
+def request_id_of(reply: Reply) -> str:
+    """Give what the server's people find this request by, in brackets; empty where it has none."""
+    for name in _REQUEST_IDS:
+        found = one_line(reply.headers.get(name, ""), 80)
+        if found:
+            return f" (request id {found})"
+    return ""
 
 
 def _words_of(reply: Reply) -> str:
-    """Find the server's own sentence: ``msg`` of the published shape, or a short plain text."""
-    text = reply.body[:65_536].decode("utf-8", errors="replace")
+    """Find the server's own words: its sentence, and which fields it does not like."""
     try:
-        data = json.loads(text)
+        data = read_json(reply.body[:65_536])
     except (ValueError, RecursionError):
         plain = reply.headers.get("Content-Type", "").startswith("text/plain")
-        return one_line(text) if plain else ""
-    if isinstance(data, dict):
-        for key in ("msg", "message", "detail", "error"):
-            if isinstance(data.get(key), str) and data[key]:
-                return one_line(data[key])
-    return one_line(data) if isinstance(data, str) else ""
+        return one_line(reply.body[:65_536].decode("utf-8", errors="replace")) if plain else ""
+    if not isinstance(data, dict):
+        return one_line(data) if isinstance(data, str) else ""
+    said = [data[key] for key in _SENTENCES if isinstance(data.get(key), str) and data[key]][:1]
+    for key in (*_SENTENCES, "errors"):
+        said += _fields_refused(data.get(key))
+    return one_line("; ".join(said))
+
+
+def _fields_refused(value: Any) -> list[str]:
+    """Read a refusal by fields: ``{"name": ["too long"]}``, or a list with the place of each.
+
+    Notes
+    -----
+    The published API leaves the shape of these bodies open; both are common (faults, D4).
+    """
+    found = []
+    if isinstance(value, dict):
+        for name, reasons in list(value.items())[:_FIELDS_SHOWN]:
+            listed = reasons if isinstance(reasons, list) else [reasons]
+            found += [f"{name}: {one}" for one in listed[:1] if isinstance(one, str)]
+    elif isinstance(value, list):
+        for one in value[:_FIELDS_SHOWN]:
+            if isinstance(one, str):
+                found.append(one)
+            elif isinstance(one, dict) and isinstance(one.get("msg"), str):
+                place = one.get("loc") if isinstance(one.get("loc"), list) else [one.get("field")]
+                name = ".".join(str(part) for part in place or () if part not in (None, "body"))
+                found.append(f"{name}: {one['msg']}" if name else one["msg"])
+    return found

@@ -187,8 +187,13 @@ class SecureConnection(_Patience, urllib3.connection.HTTPSConnection):
     response_class = _PatientResponse
 
     def connect(self) -> None:
-        """Connect, as urllib3 does."""
-        urllib3.connection.HTTPSConnection.connect(self)
+        """Connect, as urllib3 does; what a proxy is asked on the way is nothing of the request."""
+        allowance = _current_allowance()
+        sent = allowance.sent
+        try:
+            urllib3.connection.HTTPSConnection.connect(self)
+        finally:
+            allowance.sent = sent
 
 
 def connection_pools(proof_token: str | None) -> dict[str, type[urllib3.HTTPConnectionPool]]:

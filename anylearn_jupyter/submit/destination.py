@@ -92,6 +92,11 @@ class Destination:
         after anything else it stays, and the next submission of the same looks before it asks.
         """
         with self.ledger.creation(kind, self.server, self.user_id, subject) as creation:
+            if creation.doubtful:
+                self.progress.note(
+                    f"An earlier request for this {kind} got no answer, so {self.connection.address}"
+                    " is asked first whether it was carried out."
+                )
             try:
                 creation.made = call(creation.key, creation.doubtful)
             except ServerUnreachable as error:
@@ -101,7 +106,9 @@ class Destination:
                 creation.refused = not creation.doubtful
                 raise
             except ServerError as error:
-                creation.refused = error.status is not None and 400 <= error.status < 500
+                # In doubt, a no to this request says nothing of the earlier one.
+                answered = error.status is not None and 400 <= error.status < 500
+                creation.refused = answered and not creation.doubtful
                 raise
         return creation.made
 

@@ -18,7 +18,7 @@ from anylearn_jupyter.client.api.tasks import LOG_START
 from anylearn_jupyter.client.download import download_resource
 from anylearn_jupyter.client.follow import START, Cursor, Event, follow
 from anylearn_jupyter.client.replies import one_line
-from anylearn_jupyter.entities import Exit, TaskDetail, TaskPhase, TaskState
+from anylearn_jupyter.entities import TaskDetail, TaskPhase
 from anylearn_jupyter.errors import NotFound, ServerUnreachable, TaskFailed, WaitEnded
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.globs import Glob
@@ -120,6 +120,7 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
         if event.kind == "trouble":
             self.trouble = event.text
         elif event.kind == "gone":
+            self.saw_gone()
             raise NotFound(f"The task {self.id} is not on {self.server} any more.")
         elif event.detail is not None:
             self.saw(event.detail)
@@ -155,6 +156,8 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
         except ServerUnreachable as error:
             self.trouble = str(error)  # following goes on trying
             return START
+        except NotFound:
+            return START  # following tells whether it is the log or the task that is not there
         return list(last[0].position) if last else START
 
     def raise_if_failed(self) -> None:
@@ -239,7 +242,8 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
 
     def metrics(self) -> list[MetricPoint]:
         """Read every point that its log tells so far, in order."""
-        return MetricReader().feed(self.log_text())
+        reader = MetricReader()
+        return [*reader.feed(self.log_text()), *reader.close()]
 
     # Ending, and what it leaves.
 
@@ -259,7 +263,7 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
             self.saw(api.task(self.id))
         except NotFound:
             # A published server forgets a task that is deleted.
-            self.saw(_gone(self._detail))
+            self.saw_gone()
 
     def retry(self, **changes: Any) -> TrainTask:
         """Submit it again, with what is in its directories now.
@@ -395,16 +399,6 @@ def _last_text(api: Api, task_id: str, limit: int) -> str:
         end, start = start, max(0, start - _TAIL_BYTES)
         data = api.log_bytes(task_id, start, end)[0] + data
     return "".join(data.decode("utf-8", errors="replace").splitlines(keepends=True)[-limit:])
-
-
-def _gone(detail: TaskDetail) -> TaskDetail:
-    return TaskDetail(
-        id=detail.id,
-        name=detail.name,
-        state=int(TaskState.DELETED),
-        phase="deleted",
-        exit=Exit(kind="unknown", message="the server has no such task any more"),
-    )
 
 
 def _has_ended(detail: TaskDetail) -> str:

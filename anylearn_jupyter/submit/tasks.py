@@ -6,7 +6,6 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from anylearn_jupyter.client.connection import current_connection
-from anylearn_jupyter.entities import TaskDetail, TaskState
 from anylearn_jupyter.errors import AnylearnError, NotFound
 from anylearn_jupyter.submit.ledger import Ledger, looks_like_task
 from anylearn_jupyter.submit.objects.known_task import record_on
@@ -88,9 +87,7 @@ def refresh(tasks: Iterable[TrainTask]) -> None:
                 task.trouble = str(error).partition("\n")[0]
             continue
         for task in of_server:
-            task.saw(details.get(task.id) or _deleted(task))
-
-
-def _deleted(task: TrainTask) -> TaskDetail:
-    """Say of a task that its server no longer has what is known of it (faults, D3)."""
-    return TaskDetail(id=task.id, name=task.name, state=int(TaskState.DELETED), phase="deleted")
+            if task.id in details:
+                task.saw(details[task.id])
+            else:
+                task.saw_gone()

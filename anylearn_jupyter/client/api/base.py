@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,10 +10,17 @@ from typing import Any
 from anylearn_jupyter.client.decoding import made_id, objects, text
 from anylearn_jupyter.client.forms import Form
 from anylearn_jupyter.client.http import Http
-from anylearn_jupyter.errors import LoginRequired, ServerError, ServerUnreachable
+from anylearn_jupyter.errors import (
+    AnylearnError,
+    LoginRequired,
+    ServerError,
+    ServerUnreachable,
+)
 
 DESCRIPTION_LIMIT = 255
 """Characters of a description that every published server takes (HTTP API, section 6.2)."""
+
+_log = logging.getLogger(__name__)
 
 _MARKS = re.compile(r"(?:\s*\[anylearn:[^\[\]\s]+\])+\s*\Z")
 
@@ -151,14 +159,29 @@ class Calls:
         except (ServerUnreachable, ServerError) as error:
             if not _may_have_happened(error):
                 raise
-            known = self._marked_id(found_in, params, mark)
-            if known is None:
-                raise ServerUnreachable(
-                    f"{self.http.address} gave no clear answer to {what}, and does not list what "
-                    "was asked for; run it again, which looks before it asks a second time.",
-                    may_have_happened=True,
-                ) from error
-            return known
+            _log.warning(
+                f"{self.http.address} gave no clear answer to {what}, which may have been carried "
+                "out; looking for it there."
+            )
+            return self._found_after_all(found_in, params, mark, what, error)
+
+    def _found_after_all(
+        self, path: str, params: Form | None, mark: str, what: str, error: Exception
+    ) -> str:
+        """Find what a request without a clear answer made; whatever else stays a doubt."""
+        try:
+            known = self._marked_id(path, params, mark)
+            looked = "does not list what was asked for"
+        except AnylearnError as second:
+            known, error = None, second
+            looked = f"cannot be looked at ({str(second).rstrip('.')})"
+        if known is None:
+            raise ServerUnreachable(
+                f"{self.http.address} gave no clear answer to {what}, and {looked}; run it again, "
+                "which looks before it asks a second time.",
+                may_have_happened=True,
+            ) from error
+        return known
 
     def _marked_id(self, path: str, params: Form | None, mark: str) -> str | None:
         """Find in a list the thing whose description carries the mark."""

@@ -8,7 +8,7 @@ from typing import Any, Generic, Self, TypedDict, TypeVar, Unpack, overload
 
 from anylearn_jupyter.client.connection import Connection, chosen_server, current_connection
 from anylearn_jupyter.config import Settings
-from anylearn_jupyter.entities import TaskDetail
+from anylearn_jupyter.entities import Exit, TaskDetail, TaskState
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.submit.facts import Facts
 from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
@@ -209,7 +209,11 @@ class KnownTask:
         """
         if not self.id:
             raise NotFound(f"The task {self.name!r} is on no server yet; call save() first.")
-        self.saw(self.connection().api.task(self.id))
+        try:
+            self.saw(self.connection().api.task(self.id))
+        except NotFound:
+            self.saw_gone()
+            raise
         return self._detail
 
     def saw(self, detail: TaskDetail) -> None:
@@ -221,6 +225,18 @@ class KnownTask:
             with Ledger() as ledger:
                 ledger.record_state(detail)
                 self.record = ledger.task(self.id) or self.record
+
+    def saw_gone(self) -> None:
+        """Take that the server has it no more: the ledger keeps it, and its end where it was seen.
+
+        Notes
+        -----
+        Source: faults, D3.
+        """
+        if not self._detail.finished:
+            no_more = Exit(kind="unknown", message="the server has no such task any more")
+            deleted = int(TaskState.DELETED)
+            self.saw(replace(self._detail, state=deleted, phase="deleted", exit=no_more))
 
     def status(self) -> str:
         """Ask the server, and give the word for where it is in its life."""
