@@ -1,0 +1,154 @@
+"""Code that is checked out before anybody asks: an algorithm's last commit, in a spare directory.
+
+Making a file costs a file system far more than looking at one, and the next task of an algorithm
+mostly differs from the last one in a single file. So after a task has started, its commit is
+checked out once more; the next task of that algorithm gets the directory, in which git changes what
+differs. A task's files are its own all the same: nothing is shared or linked.
+
+On-disk layout, below ``ANYLEARN_HOME/engine/``: ``spare/<digest of the repository's path>/`` with
+``files/`` and git's list of them, ``index``. All are removed when an engine begins and when it
+ends. Bounds: the last `MOST_SPARES` algorithms, and no code larger than `MAX_BYTES` or `MAX_FILES`.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import os
+import shutil
+import tempfile
+import threading
+from pathlib import Path
+
+from anylearn_jupyter.engine.checkout import CheckoutFailed, make_spare
+from anylearn_jupyter.home import make_private_directory
+
+MOST_SPARES = 4
+"""For how many algorithms there is one at a time."""
+
+MAX_BYTES = 200_000_000
+"""Largest code of which there is one."""
+
+MAX_FILES = 20_000
+"""Most files of code of which there is one."""
+
+_log = logging.getLogger(__name__)
+
+
+class SpareCode:
+    """The spare directories of one engine; every method may be called in any thread.
+
+    Parameters
+    ----------
+    root : Path
+        Where they are; what an earlier engine left there is removed.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self._root = root
+        self._lock = threading.Lock()
+        self._refilling = threading.Lock()
+        self._last: dict[Path, tuple[str, Path]] = {}
+        self._closed = False
+        shutil.rmtree(root, ignore_errors=True)
+
+    def take(self, repository: Path, place: Path) -> Path | None:
+        """Move the repository's spare to a place, whose file system is the same; None without one.
+
+        Parameters
+        ----------
+        repository : Path
+            Whose.
+        place : Path
+            A name that is free; the caller removes what comes there.
+        """
+        with self._lock:
+            try:
+                self._spare(repository).rename(place)
+            except OSError:
+                return None
+        return place
+
+    def used(self, repository: Path, commit: str, code: Path) -> None:
+        """Note what a task was given, so that `refill` makes the same again.
+
+        Parameters
+        ----------
+        repository, commit
+            What was checked out.
+        code : Path
+            Where; `refill` looks there how large it is.
+        """
+        with self._lock:
+            self._last.pop(repository, None)
+            self._last[repository] = (commit, code)
+            for surplus in list(self._last)[:-MOST_SPARES]:
+                del self._last[surplus]
+
+    def refill(self) -> None:
+        """Make what is missing, and remove what nobody will take; for a thread, as it runs git.
+
+        Where another thread is at it, it is left to that one.
+        """
+        if not self._refilling.acquire(blocking=False):
+            return
+        try:
+            self._refill()
+        finally:
+            self._refilling.release()
+
+    def _refill(self) -> None:
+        with self._lock:
+            if self._closed:
+                return
+            self._last = {one: last for one, last in self._last.items() if one.is_dir()}
+            wanted = dict(self._last)
+            make_private_directory(self._root)
+            kept = {self._spare(repository).name for repository in wanted}
+            for left in self._root.iterdir():
+                if left.name not in kept:
+                    shutil.rmtree(left, ignore_errors=True)
+        for repository, (commit, code) in reversed(wanted.items()):
+            if not self._closed and not self._spare(repository).exists() and _fits(code):
+                self._make(repository, commit)
+
+    def _make(self, repository: Path, commit: str) -> None:
+        new = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
+        try:
+            make_spare(repository, commit, new / "spare")
+            with self._lock:
+                (new / "spare").rename(self._spare(repository))
+        except (CheckoutFailed, OSError) as error:
+            # The next task is checked out as if there had never been one.
+            _log.warning("no spare code of %s: %s", repository.name, error)
+        finally:
+            shutil.rmtree(new, ignore_errors=True)
+
+    def close(self) -> None:
+        """Remove all of them; none is made afterwards."""
+        with self._lock:
+            self._closed = True
+            shutil.rmtree(self._root, ignore_errors=True)
+
+    def _spare(self, repository: Path) -> Path:
+        digest = hashlib.sha256(os.fsencode(repository)).hexdigest()[:32]
+        return self._root / digest
+
+
+def _fits(code: Path) -> bool:
+    """Whether code is small enough, with what its task may have added; no if it has gone."""
+    waiting, files, size = [str(code)], 0, 0
+    try:
+        while waiting:
+            with os.scandir(waiting.pop()) as entries:
+                for entry in entries:
+                    if entry.is_dir(follow_symlinks=False):
+                        waiting.append(entry.path)
+                        continue
+                    files += 1
+                    size += entry.stat(follow_symlinks=False).st_size
+                    if files > MAX_FILES or size > MAX_BYTES:
+                        return False
+    except OSError:
+        return False
+    return True
