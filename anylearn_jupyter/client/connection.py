@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import os
 import threading
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from anylearn_jupyter.client import credentials
 from anylearn_jupyter.client.addresses import checked_address
@@ -48,6 +48,8 @@ class Connection:
         never written, and never shown by `repr`.
     engine : Engine or None
         The embedded engine's process, where it is that.
+    uses_git : bool
+        False where code shall travel as an archive.
     """
 
     server: str
@@ -58,6 +60,7 @@ class Connection:
     settings: Settings = field(repr=False)
     password: str | None = field(default=None, repr=False)
     engine: Engine | None = field(default=None, repr=False)
+    uses_git: bool = field(default=True, repr=False)
 
     def __repr__(self) -> str:
         """Name the server and the user; never a credential."""
@@ -69,12 +72,14 @@ class Connection:
         Returns
         -------
         Auth or None
-            None where neither is possible: then code travels as an archive.
+            None where neither is possible, or is wanted: then code travels as an archive.
 
         Notes
         -----
         Source: HTTP API, section 7.2; docs/protocol.md, "Credential".
         """
+        if not self.uses_git:
+            return None
         if "git_bearer" in self.api.features:
             return self.api.http.auth
         if self.password is None:
@@ -157,15 +162,27 @@ def connect(
         return found
 
 
-def init_sdk(host: str, username: str, password: str) -> Connection:
-    """Log in to a server and make it this process's server: the published name and order.
+def init_sdk(
+    cluster_address: str, username: str, password: str, disable_git: bool = False
+) -> Connection:
+    """Log in to a server and make it this process's server: the published name and keywords.
+
+    Parameters
+    ----------
+    disable_git : bool, default False
+        Code travels as an archive, also where the server has git.
 
     Raises
     ------
     LoginRequired
         The server refuses this name and password.
     """
-    return connect(host, username=username, password=password)
+    found = connect(cluster_address, username=username, password=password)
+    if disable_git:
+        found = replace(found, uses_git=False)
+        with _held.lock:
+            _held.by_server[found.server] = found
+    return found
 
 
 def disconnect() -> None:
