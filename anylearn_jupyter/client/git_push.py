@@ -10,6 +10,7 @@ The protocol: https://git-scm.com/docs/http-protocol, "Smart Service git-receive
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -26,6 +27,8 @@ from anylearn_jupyter.errors import (
     ServerUnreachable,
     UnexpectedAnswer,
 )
+
+_log = logging.getLogger(__name__)
 
 _NO_COMMIT = "0" * 40
 _COMMIT = re.compile(r"[0-9a-f]{40}")
@@ -107,6 +110,7 @@ def push(
             # Whether it arrived is seen in what the server advertises next.
             if attempt == _ATTEMPTS:
                 raise
+            _log.warning(f"Sending the code to {host_of(git_address)} was cut off; trying again.")
         else:
             return
 
