@@ -7,6 +7,7 @@ ignored, and an unknown state number is kept and shown, never taken for a failur
 from __future__ import annotations
 
 import re
+import secrets
 import uuid
 from dataclasses import dataclass, field
 from enum import IntEnum, StrEnum
@@ -19,6 +20,11 @@ ID_PATTERN = re.compile(r"[A-Z]{4}[0-9a-f]{28}")
 def new_id(prefix: str) -> str:
     """Make an id: a version-1 UUID whose first four digits are replaced by the prefix.
 
+    The digits that fall away are the ones that count seconds: what is left of the time comes again
+    every 6.6 ms, so two ids of one machine would soon be equal. The node and the sequence are
+    therefore random, as RFC 9562 allows (with the multicast bit set, so that no network card has
+    that number), which also keeps the machine's own address out of what is shown and sent.
+
     Parameters
     ----------
     prefix : str
@@ -26,9 +32,10 @@ def new_id(prefix: str) -> str:
 
     Notes
     -----
-    Source: HTTP API, section 2.
+    Source: HTTP API, section 2; RFC 9562, section 6.10.
     """
-    return prefix + uuid.uuid1().hex[4:]
+    node = secrets.randbits(48) | 1 << 40
+    return prefix + uuid.uuid1(node=node, clock_seq=secrets.randbits(14)).hex[4:]
 
 
 def is_id(text: str, prefix: str = "") -> bool:
