@@ -6,13 +6,16 @@ of each chunk that the server has confirmed. A failure surfaces at once, in the 
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from typing import Protocol
+import tempfile
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import BinaryIO, Protocol
 
 from anylearn_jupyter.client.api import Api
+from anylearn_jupyter.client.chunks import CHUNK_BYTES, FileChunks
+from anylearn_jupyter.errors import ConfigError
 
-CHUNK_BYTES = 2_048_000
-"""Bytes of each chunk but the last (HTTP API, section 6.3)."""
+__all__ = ["CHUNK_BYTES", "ResourceUploader", "Uploader", "rechunked"]
 
 
 class ResourceUploader(Protocol):
@@ -22,8 +25,8 @@ class ResourceUploader(Protocol):
     raises ends the submission.
     """
 
-    def run(self, resource_id: str, chunks: Iterable[bytes]) -> object:
-        """Send the chunks of a resource, numbered from 0; they are made while they are read."""
+    def run(self, resource_id: str, chunks: Sequence[bytes]) -> object:
+        """Send the chunks of a resource, numbered from 0; each is read when it is asked for."""
 
 
 class Uploader:
@@ -88,25 +91,41 @@ class Uploader:
         Source: HTTP API, section 6.3. There are ``size // chunk + 1`` chunks, so when the size is
         a multiple, 0 included, the last one is empty.
         """
-        chunks = rechunked(content, self._chunk_bytes)
-        sent = 0
-
-        def counted() -> Iterator[bytes]:
-            nonlocal sent
-            for chunk in chunks:
-                yield chunk
-                # Whoever asks for the next one has sent this one.
+        if self._strategy is not None:
+            sent = self._send_by(self._strategy, file_id, content)
+        else:
+            sent = 0
+            for index, chunk in enumerate(rechunked(content, self._chunk_bytes)):
+                self._api.upload_chunk(file_id, index, chunk)
                 sent += len(chunk)
                 if on_progress is not None:
                     on_progress(sent)
-
-        if self._strategy is not None:
-            self._strategy.run(file_id, counted())
-        else:
-            for index, chunk in enumerate(counted()):
-                self._api.upload_chunk(file_id, index, chunk)
         self._api.finish_upload(file_id, purge=purge)
         return sent
+
+    def _send_by(self, strategy: ResourceUploader, file_id: str, content: Iterable[bytes]) -> int:
+        """Let the caller's strategy send; it may count the chunks, and ask for any of them.
+
+        So the content goes through a temporary file, which nothing else does.
+        """
+        with tempfile.TemporaryDirectory(prefix="anylearn-upload-") as directory:
+            path = Path(directory) / "content"
+            with path.open("wb") as file:
+                for piece in content:
+                    _write(file, piece, path)
+            chunks = FileChunks(path, self._chunk_bytes)
+            strategy.run(file_id, chunks)
+            return chunks.total_bytes
+
+
+def _write(file: BinaryIO, piece: bytes, path: Path) -> None:
+    try:
+        file.write(piece)
+    except OSError as error:
+        raise ConfigError(
+            f"Cannot write {path}: {error.strerror}; TMPDIR names another place for the archive "
+            "that a resource_uploader sends."
+        ) from error
 
 
 def rechunked(content: Iterable[bytes], size: int) -> Iterator[bytes]:

@@ -9,12 +9,12 @@ from typing import Any, ClassVar, Self
 
 from anylearn_jupyter import entities
 from anylearn_jupyter.client.api import Api
+from anylearn_jupyter.client.chunks import CHUNK_BYTES, FileChunks
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.client.download import download_resource
-from anylearn_jupyter.client.upload import CHUNK_BYTES, ResourceUploader
+from anylearn_jupyter.client.upload import ResourceUploader
 from anylearn_jupyter.submit.objects.saving import created, destination, needed
 from anylearn_jupyter.submit.objects.transfers import (
-    FileChunks,
     ResourceDownloader,
     SyncResourceDownloader,
     SyncResourceUploader,

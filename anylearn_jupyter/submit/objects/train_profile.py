@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
@@ -41,8 +41,8 @@ class TrainProfile:
     dataset_dir: str | None
     dataset_archive: str | None
     created_at: datetime
-    request: TrainRequest
-    facts: Facts | None
+    request: TrainRequest = field(repr=False)
+    facts: Facts | None = field(repr=False)
 
     @classmethod
     def of(
