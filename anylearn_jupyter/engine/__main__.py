@@ -39,7 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _start(home: Home, options: argparse.Namespace) -> int:
     from anylearn_jupyter.engine import control
 
-    endpoint, is_new = control.start(home, idle_minutes=options.idle_minutes)
+    endpoint, is_new = control.start(
+        home, idle_minutes=options.idle_minutes, plain_gateway=options.plain_gateway
+    )
     words = "engine runs" if is_new else "engine runs already"
     print(f"{words} at {endpoint.address} (process {endpoint.pid})")
     return 0
@@ -47,8 +49,13 @@ def _start(home: Home, options: argparse.Namespace) -> int:
 
 def _serve(home: Home, options: argparse.Namespace) -> int:
     from anylearn_jupyter.engine.lifecycle import serve
+    from anylearn_jupyter.engine.plain_gateway import VARIABLE
 
-    serve(home, idle_minutes=_idle_minutes(options.idle_minutes))
+    serve(
+        home,
+        idle_minutes=_idle_minutes(options.idle_minutes),
+        plain_gateway=options.plain_gateway or os.environ.get(VARIABLE) == "1",
+    )
     return 0
 
 
@@ -174,19 +181,25 @@ def _parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(title="commands", required=True, metavar="COMMAND")
 
     def command(name: str, run: Any, text: str) -> argparse.ArgumentParser:
-        one = commands.add_parser(name, help=text, description=text)
-        one.set_defaults(run=run)
-        return one
+        made = commands.add_parser(name, help=text, description=text)
+        made.set_defaults(run=run)
+        return made
 
     for name, run, text in (
         ("start", _start, "Start the engine in the background, unless it runs."),
         ("serve", _serve, "Be the engine, in the foreground."),
     ):
-        command(name, run, text).add_argument(
+        one = command(name, run, text)
+        one.add_argument(
             "--idle-minutes",
             type=float,
             metavar="N",
             help="end after so many minutes without need (default: 60)",
+        )
+        one.add_argument(
+            "--plain-gateway",
+            action="store_true",
+            help="for testing clients: nothing beyond the published API, with its quirks",
         )
     command("status", _status, "Show whether and where the engine runs.").add_argument(
         "--json", action="store_true", help="as one JSON object"

@@ -140,6 +140,8 @@ class Door(RequestHandler):
         found = self._table.find(self.request.method or "", self.request.path)
         if found is None:
             raise self._no_route()
+        if self._engine.plain is not None:
+            self._engine.plain.check_route(found[0])
         route, self._values = found
         self._caller = await self._engine.identification.identify(route.credential, headers)
         if self._length() > route.max_bytes:
@@ -165,6 +167,8 @@ class Door(RequestHandler):
 
     async def _admit_git(self, connection: HTTP1Connection) -> None:
         headers, engine = self.request.headers, self._engine
+        if engine.plain is not None:
+            engine.plain.check_git(headers)
         user = await engine.identification.identify(Credential.GIT, headers)
         kind = headers.get("Content-Type", "")
         method = self.request.method or ""
@@ -214,12 +218,22 @@ class Door(RequestHandler):
 
     async def _serve_route(self, route: Route) -> None:
         request = self._request(route)
-        answer = await route.handle(self._engine, request)
+        answer = await self._answer(route, request)
         if not isinstance(answer, Reply):
             self.set_header("Content-Type", "application/json; charset=UTF-8")
             self.finish(json.dumps(answer, ensure_ascii=False).encode())
             return
         await self._send(answer.status, dict(answer.headers), answer.content_type, answer.body)
+
+    async def _answer(self, route: Route, request: Request) -> Any:
+        plain = self._engine.plain
+        if plain is None:
+            return await route.handle(self._engine, request)
+        asked = plain.asked(request)
+        try:
+            return plain.answered(asked, await route.handle(self._engine, asked))
+        except ApiError as error:
+            return plain.refused(asked, error)
 
     def _request(self, route: Route) -> Request:
         """Read query and body."""
@@ -286,7 +300,10 @@ class Door(RequestHandler):
         for name, value in error.headers.items():
             self.set_header(name, value)
         self.set_header("Content-Type", "application/json; charset=UTF-8")
-        self.finish(json.dumps({"msg": error.detail, "code": error.code}).encode())
+        words = {"msg": error.detail, "code": error.code}
+        if self._engine.plain is not None:
+            del words["code"]
+        self.finish(json.dumps(words).encode())
 
     def send_error(self, status_code: int = 500, **_: Any) -> None:
         """Answer what escaped, and what Tornado itself refuses, such as an unknown verb."""

@@ -103,7 +103,7 @@ class Identification:
             name, password = _basic(value)
             user = await asyncio.to_thread(self._users.by_password, name, password)
         if user is None:
-            raise _unknown(wanted, bool(scheme))
+            raise unknown(wanted, given=bool(scheme))
         return user
 
     def reporting_task(self, task_id: str, headers: Mapping[str, str]) -> TaskRow:
@@ -133,7 +133,8 @@ def _basic(value: str) -> tuple[str, str]:
     return name, password
 
 
-def _unknown(wanted: Credential, given: bool) -> ApiError:
+def unknown(wanted: Credential, *, given: bool) -> ApiError:
+    """Make the 401 that says which credential is wanted."""
     scheme = 'Basic realm="anylearn", charset="UTF-8"' if wanted is Credential.GIT else "Bearer"
     headers = {"WWW-Authenticate": scheme}
     if given:

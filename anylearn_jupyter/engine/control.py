@@ -167,7 +167,9 @@ def lock_is_held(home: Home) -> bool:
         return False
 
 
-def start(home: Home, *, idle_minutes: float | None = None) -> tuple[Endpoint, bool]:
+def start(
+    home: Home, *, idle_minutes: float | None = None, plain_gateway: bool = False
+) -> tuple[Endpoint, bool]:
     """Give the running engine, started in the background if there was none.
 
     Returns
@@ -185,7 +187,7 @@ def start(home: Home, *, idle_minutes: float | None = None) -> tuple[Endpoint, b
         return running, False
     make_private_directory(home.root)
     make_private_directory(home.engine)
-    process = _spawn(home, idle_minutes)
+    process = _spawn(home, idle_minutes, plain_gateway)
     deadline = time.monotonic() + START_LIMIT_S
     while time.monotonic() < deadline:
         ended = process.poll()
@@ -250,10 +252,12 @@ def _running(home: Home) -> Endpoint | None:
     return control.endpoint
 
 
-def _spawn(home: Home, idle_minutes: float | None) -> subprocess.Popen[bytes]:
+def _spawn(home: Home, idle_minutes: float | None, plain_gateway: bool) -> subprocess.Popen[bytes]:
     command = [sys.executable, "-P", "-m", "anylearn_jupyter.engine", "serve"]
     if idle_minutes is not None:
         command += ["--idle-minutes", str(idle_minutes)]
+    if plain_gateway:
+        command.append("--plain-gateway")
     log = open_log(home.engine_log)
     try:
         return subprocess.Popen(

@@ -24,6 +24,7 @@ from tornado.netutil import bind_sockets
 from anylearn_jupyter.engine.app import Server, create_server
 from anylearn_jupyter.engine.database import Database
 from anylearn_jupyter.engine.engine_log import set_up_logging
+from anylearn_jupyter.engine.plain_gateway import PlainGateway
 from anylearn_jupyter.engine.service import VERSION, Engine
 from anylearn_jupyter.errors import EngineError
 from anylearn_jupyter.home import (
@@ -45,7 +46,9 @@ _FORGET_PREFIXES = ("GIT_",)
 _log = logging.getLogger(__name__)
 
 
-def serve(home: Home, *, idle_minutes: float = DEFAULT_IDLE_MINUTES) -> None:
+def serve(
+    home: Home, *, idle_minutes: float = DEFAULT_IDLE_MINUTES, plain_gateway: bool = False
+) -> None:
     """Be the engine until it is told to stop or nobody needs it; tasks go on after it.
 
     Returns at once where another engine holds the lock.
@@ -70,14 +73,17 @@ def serve(home: Home, *, idle_minutes: float = DEFAULT_IDLE_MINUTES) -> None:
     try:
         _raise_file_limit()
         database = Database(home.engine / "store.sqlite3")
-        asyncio.run(_serve(home, token, database, idle_minutes))
+        plain = PlainGateway() if plain_gateway else None
+        asyncio.run(_serve(home, token, database, idle_minutes, plain))
     finally:
         os.close(lock)
 
 
-async def _serve(home: Home, token: str, database: Database, idle_minutes: float) -> None:
+async def _serve(
+    home: Home, token: str, database: Database, idle_minutes: float, plain: PlainGateway | None
+) -> None:
     loop = IOLoop.current()
-    engine = Engine(home, token, database, loop)
+    engine = Engine(home, token, database, loop, plain=plain)
     ended = engine.ending
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, ended.set)

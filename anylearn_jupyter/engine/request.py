@@ -7,7 +7,7 @@ sentence that names it. So no handler sees an id that has not the form of one (f
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Callable, Container, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs
@@ -103,6 +103,10 @@ class Fields:
     def __contains__(self, name: str) -> bool:
         """Whether the field was sent, even if it is empty."""
         return name in self._values
+
+    def without(self, names: Container[str]) -> Fields:
+        """Give the same without some fields."""
+        return Fields({name: one for name, one in self._values.items() if name not in names})
 
     def optional(self, name: str, *, limit: int = 255) -> str | None:
         """Give a text; None if it was not sent."""

@@ -61,6 +61,8 @@ class Route:
     is_need : bool
         Whether a request shows that somebody needs the engine, so that it does not end when idle.
         To look how it is, is none.
+    is_own : bool
+        Whether it is beyond the published API (docs/protocol.md).
     """
 
     method: str
@@ -70,6 +72,7 @@ class Route:
     max_bytes: int = SMALL_BYTES
     multipart: bool = False
     is_need: bool = True
+    is_own: bool = False
 
 
 class RouteTable:
@@ -130,11 +133,11 @@ def _resource_routes(kind: str) -> tuple[Route, ...]:
 
 ROUTES: tuple[Route, ...] = (
     # The engine itself (docs/protocol.md).
-    Route("GET", "/api/capabilities", about.capabilities),
-    Route("GET", "/api/engine/proof", about.proof, Credential.NONE),
-    Route("GET", "/api/engine/counters", about.counters, is_need=False),
-    Route("GET", "/api/engine/status", about.status, is_need=False),
-    Route("POST", "/api/engine/stop", about.stop),
+    Route("GET", "/api/capabilities", about.capabilities, is_own=True),
+    Route("GET", "/api/engine/proof", about.proof, Credential.NONE, is_own=True),
+    Route("GET", "/api/engine/counters", about.counters, is_need=False, is_own=True),
+    Route("GET", "/api/engine/status", about.status, is_need=False, is_own=True),
+    Route("POST", "/api/engine/stop", about.stop, is_own=True),
     # Users (HTTP API, section 3).
     Route("POST", "/api/user/login", accounts.login, Credential.NONE),
     Route("GET", "/api/user/check", accounts.check, Credential.NONE),
@@ -189,12 +192,12 @@ ROUTES: tuple[Route, ...] = (
     Route("POST", "/api/train_task/add", task_add.add, max_bytes=LARGE_BYTES),
     Route("GET", "/api/train_task/query", tasks.query),
     Route("GET", "/api/train_task/list", tasks.tasks),
-    Route("POST", "/api/train_task/batch", tasks.batch, max_bytes=LARGE_BYTES),
+    Route("POST", "/api/train_task/batch", tasks.batch, max_bytes=LARGE_BYTES, is_own=True),
     Route("DELETE", "/api/train_task/delete", tasks.delete),
     Route("GET", "/api/train_task/status", tasks.status),
     Route("GET", "/api/train_task/logs", task_output.logs),
     Route("GET", "/api/train_task/log", task_output.logs),
-    Route("GET", "/api/train_task/log_bytes", task_output.log_bytes),
+    Route("GET", "/api/train_task/log_bytes", task_output.log_bytes, is_own=True),
     Route(
         "POST",
         "/api/train_task/final_metric",
@@ -209,7 +212,7 @@ ROUTES: tuple[Route, ...] = (
         Credential.TASK,
     ),
     Route("GET", "/api/train_task/intermediate_metric", task_output.intermediate_metric),
-    Route("POST", "/api/events", task_output.events, max_bytes=LARGE_BYTES),
+    Route("POST", "/api/events", task_output.events, max_bytes=LARGE_BYTES, is_own=True),
     Route("POST", "/api/model/transform", transform.transform),
     # Tasks on their user's own machine, metric series, and what is not here (section 11).
     Route("POST", "/api/train_task/state", local_tasks.state, Credential.TASK),

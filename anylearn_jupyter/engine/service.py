@@ -18,6 +18,7 @@ from anylearn_jupyter.engine.events import EventStream
 from anylearn_jupyter.engine.inputs import EngineInputs
 from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.packing import Packing
+from anylearn_jupyter.engine.plain_gateway import PlainGateway
 from anylearn_jupyter.engine.projects import Projects
 from anylearn_jupyter.engine.repositories import Repositories
 from anylearn_jupyter.engine.resources import Resources
@@ -79,12 +80,23 @@ class Engine:
         The store, open.
     loop : IOLoop
         Everything here belongs to its thread.
+    plain : PlainGateway, optional
+        Makes it a plain gateway, for testing clients.
     """
 
-    def __init__(self, home: Home, token: str, database: Database, loop: IOLoop) -> None:
+    def __init__(
+        self,
+        home: Home,
+        token: str,
+        database: Database,
+        loop: IOLoop,
+        *,
+        plain: PlainGateway | None = None,
+    ) -> None:
         self.home = home
         self.token = token
         self.database = database
+        self.plain = plain
         self.port = 0
         self.started_ms = time.time_ns() // 1_000_000
         self.adopted = 0

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
 PLATFORM_LINE = "[Anylearn] task created"
 """The first line of every task in the published call, so that there is always one."""
 
-MAX_LINES = 10_000
-"""Most lines of one published reply."""
+MAX_LINES = 100_000
+"""Most lines of one published reply, however many are asked for."""
 
 MAX_STREAMED = 1000
 """Most tasks of one stream of events."""
@@ -41,7 +41,7 @@ async def logs(engine: Engine, request: Request) -> list[dict[str, Any]]:
     """
     query = request.query
     task = own_task(engine, request, query.id("id", "TRAI", what="task"))
-    limit = query.integer("limit", 100, low=1, high=MAX_LINES)
+    limit = min(query.integer("limit", 100, low=1), MAX_LINES)
     direction = query.text("direction", default="init")
     log = TaskLog(TaskFiles.of(engine.tasks, task.id))
     if direction == "init":
