@@ -195,6 +195,33 @@ def sync_directory(path: Path) -> None:
         os.close(handle)
 
 
+def sync_file_system(path: Path) -> None:
+    """Make everything durable that was written to a directory's file system, in one go.
+
+    For many files this costs far less than to sync each. Elsewhere than on Linux all file systems
+    are synced, which may return before that is done.
+
+    Raises
+    ------
+    OSError
+        Something could not be written.
+    """
+    if sys.platform != "linux":
+        if hasattr(os, "sync"):
+            os.sync()
+        return
+    import ctypes
+
+    libc = ctypes.CDLL(None, use_errno=True)
+    handle = os.open(path, os.O_RDONLY)
+    try:
+        if libc.syncfs(handle) != 0:
+            number = ctypes.get_errno()
+            raise OSError(number, os.strerror(number), str(path))
+    finally:
+        os.close(handle)
+
+
 def engine_token(home: Home) -> str:
     """Return the engine's token, made on first use.
 

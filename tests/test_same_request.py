@@ -84,10 +84,11 @@ def test_an_unchanged_input_is_found_in_the_ledger_by_its_digest(
     change: Callable[[Path], TrainRequest], project: Path
 ) -> None:
     first = submit(request_of(project))
-    digest = plan(change(project)).facts.digest
+    again = change(project)
+    digest = plan(again).facts.digest
     with Ledger() as ledger:
         assert [found.id for found in ledger.with_digest(digest)] == [first.task.id]
-    second = submit(change(project))
+    second = submit(again)
     with Ledger() as ledger:
         found = ledger.with_digest(digest)
     assert [one.id for one in found] == [second.task.id, first.task.id], "newest first"

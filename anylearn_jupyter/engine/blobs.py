@@ -28,7 +28,7 @@ from anylearn_jupyter.engine.resources import AlgorithmRow, ResourceRow, Resourc
 from anylearn_jupyter.engine.store import Store
 from anylearn_jupyter.engine.unpack import ArchiveRefused, is_zip, unpack
 from anylearn_jupyter.entities import ResourceState
-from anylearn_jupyter.home import make_private_directory
+from anylearn_jupyter.home import make_private_directory, sync_file_system
 
 CHUNK_BYTES = 2_048_000
 """Bytes of every chunk but the last (HTTP API, section 6.3)."""
@@ -254,6 +254,8 @@ class Blobs:
             merged.rename(whole)
         else:
             fresh.rename(whole)
+        # The row is about to say that it is there, also after a power cut (faults B1).
+        sync_file_system(whole)
         return {"version": version, "is_zipfile": int(zipped)}
 
     # Removing.

@@ -14,7 +14,7 @@ import subprocess
 from pathlib import Path
 
 from anylearn_jupyter.engine.checkout import CheckoutFailed, resolve
-from anylearn_jupyter.home import make_private_directory
+from anylearn_jupyter.home import make_private_directory, sync_directory
 
 MAX_PUSH_BYTES = 2 << 30
 """Largest pack that one push may bring."""
@@ -75,7 +75,10 @@ class Repositories:
         (new / "info").mkdir(exist_ok=True)
         (new / "info" / "attributes").write_text(_ATTRIBUTES, encoding="ascii")
         (new / "config").write_text(self._configuration(), encoding="utf-8")
+        # Its row says that it is there, also after a power cut (faults B1).
+        _sync_tree(new)
         new.rename(path)
+        sync_directory(path.parent)
         return path
 
     def delete(self, user: str, name: str) -> None:
@@ -154,6 +157,18 @@ def git_environment() -> dict[str, str]:
         "GIT_TERMINAL_PROMPT": "0",
         "GIT_NO_REPLACE_OBJECTS": "1",
     }
+
+
+def _sync_tree(path: Path) -> None:
+    """Make a directory durable, with the few files below it."""
+    for directory, _, names in os.walk(path):
+        for name in names:
+            handle = os.open(Path(directory) / name, os.O_RDONLY | os.O_NOFOLLOW)
+            try:
+                os.fsync(handle)
+            finally:
+                os.close(handle)
+        sync_directory(Path(directory))
 
 
 def run_git(words: list[str], variables: dict[str, str], *, cwd: Path | None = None) -> str:
