@@ -219,7 +219,9 @@ class KnownTask:
     def saw(self, detail: TaskDetail) -> None:
         """Take what somebody else heard of the task, and keep it in the ledger."""
         changed = (detail.state, detail.phase) != (self.record.state, self.record.phase)
-        self._detail = detail
+        # A stream of events never carries the key.
+        key = detail.secret_key or self._detail.secret_key or self.record.secret_key
+        self._detail = replace(detail, secret_key=key)
         self.trouble = ""
         if changed:
             with Ledger() as ledger:
