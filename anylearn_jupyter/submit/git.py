@@ -27,6 +27,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from types import TracebackType
+from typing import Self
 
 from anylearn_jupyter.errors import SnapshotError
 
@@ -71,6 +73,57 @@ class GitFailed(Exception):
         return f"git {self.words} ended with {self.code}: {' '.join(self.said.split())[:400]}"
 
 
+class RunningGit:
+    """One process of git's, from `Git.start`."""
+
+    def __init__(
+        self, process: subprocess.Popen[bytes], words: str, cwd: Path, stdin: bytes
+    ) -> None:
+        self._process = process
+        self._words = words
+        self._cwd = cwd
+        self._stdin = stdin
+
+    def __enter__(self) -> Self:
+        """Give itself."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """End the process, unless it has ended."""
+        if self._process.poll() is None:
+            self._process.kill()
+        with self._process:
+            return
+
+    def finish(self, allow: Iterable[int] = (0,)) -> tuple[bytes, str]:
+        """Wait for its end, and give its standard output and its standard error.
+
+        Raises
+        ------
+        GitFailed
+            Another exit code than those that are allowed.
+        SnapshotError
+            It took longer than half an hour.
+        """
+        try:
+            output, errors = self._process.communicate(self._stdin or None, timeout=_TIMEOUT_S)
+        except subprocess.TimeoutExpired as error:
+            raise SnapshotError(
+                f"git {self._words} did not end within {_TIMEOUT_S:g} s in {self._cwd}; leave "
+                "large folders out with --exclude."
+            ) from error
+        said = errors.decode("utf-8", "replace")
+        code = self._process.returncode
+        if code not in allow:
+            raise GitFailed(self._words, code, said)
+        return output, said
+
+
 @dataclass(frozen=True)
 class Git:
     """Git with one environment and one working directory; makes no process until asked.
@@ -111,27 +164,29 @@ class Git:
         self, *words: str, stdin: bytes = b"", allow: Iterable[int] = (0,)
     ) -> tuple[bytes, str]:
         """Run git as `run` does, and give its standard output and its standard error."""
+        with self.start(*words, stdin=stdin) as running:
+            return running.finish(allow)
+
+    def start(self, *words: str, stdin: bytes = b"") -> RunningGit:
+        """Start git, so that it works while its caller does something else.
+
+        Returns
+        -------
+        RunningGit
+            For a ``with`` block, which ends it if it has not been waited for.
+        """
         try:
-            answer = subprocess.run(
+            process = subprocess.Popen(
                 [git_program(), *words],
                 env=dict(self.environment),
                 cwd=self.cwd,
-                input=stdin,
-                capture_output=True,
-                timeout=_TIMEOUT_S,
-                check=False,
+                stdin=subprocess.PIPE if stdin else subprocess.DEVNULL,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.PIPE,
             )
-        except subprocess.TimeoutExpired as error:
-            raise SnapshotError(
-                f"git {words[0]} did not end within {_TIMEOUT_S:g} s in {self.cwd}; leave large "
-                "folders out with --exclude."
-            ) from error
         except OSError as error:
             raise self._not_started(error) from error
-        said = answer.stderr.decode("utf-8", "replace")
-        if answer.returncode not in allow:
-            raise GitFailed(words[0], answer.returncode, said)
-        return answer.stdout, said
+        return RunningGit(process, words[0], self.cwd, stdin)
 
     def stream(self, *words: str, stdin: bytes = b"") -> Iterator[bytes]:
         """Run git and give its standard output piece by piece; ends it when nobody reads on.
@@ -237,14 +292,24 @@ def reading_git(
     return Git(_base() | variables, cwd)
 
 
-def filters_off(git: Git) -> list[tuple[str, str]]:
+def list_filters(git: Git) -> RunningGit:
+    """Start git to name the filters that a configuration defines, for `filters_off`."""
+    return git.start("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
+
+
+def filters_off(running: RunningGit) -> list[tuple[str, str]]:
     """Give the settings that empty every filter that a configuration defines.
+
+    Parameters
+    ----------
+    running : RunningGit
+        From `list_filters`.
 
     Notes
     -----
     Source: faults E5: filters do run by default; emptied clean, smudge and process stop them.
     """
-    listed = git.run("config", "-z", "--name-only", "--get-regexp", r"^filter\.", allow=(0, 1))
+    listed, _ = running.finish(allow=(0, 1))
     names = {os.fsdecode(key).rpartition(".")[0] for key in listed.split(b"\0") if key}
     return [
         (f"{name}.{part}", value)
@@ -304,5 +369,9 @@ def _base() -> dict[str, str]:
 
 def _absolute_path() -> str:
     """Give PATH without relative entries: git must not be a program of the user's directory."""
-    entries = os.environ.get("PATH", os.defpath).split(os.pathsep)
-    return os.pathsep.join(entry for entry in entries if Path(entry).is_absolute())
+    return _absolute_entries(os.environ.get("PATH", os.defpath))
+
+
+@lru_cache(maxsize=8)
+def _absolute_entries(path: str) -> str:
+    return os.pathsep.join(one for one in path.split(os.pathsep) if Path(one).is_absolute())

@@ -14,9 +14,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from anylearn_jupyter.errors import SnapshotError
-from anylearn_jupyter.submit.git import Git, GitFailed, filters_off, reading_git
+from anylearn_jupyter.submit.git import (
+    Git,
+    GitFailed,
+    RunningGit,
+    filters_off,
+    list_filters,
+    reading_git,
+)
 
 _GITDIR_FILE_BYTES = 1 << 16
+_FILES = ("ls-files", "-z", "-t")
+_IGNORED = ("ls-files", "-z", "-o", "-i", "--directory", "--exclude-standard")
 _CANNOT_OPEN = re.compile(r"could not open directory '(.*?)/?': (.*)")
 
 
@@ -156,18 +165,25 @@ def _list_repository(
     directory: Path, blank: Path, repository: Repository, patterns: list[str]
 ) -> Listing:
     git = reading_git(repository.git_dir, repository.work_tree, directory)
-    words = ("ls-files", "-z", "-t", "-c", "-o", "--exclude-standard", *patterns)
-    found = _sorted_out(_read_all(git, *words, directory=directory))
-    empty = not (found.tracked or found.untracked or found.nested)
-    if empty and directory != repository.work_tree and _ignores(git, directory):
-        # A repository above that ignores all of this is none of this directory's business.
-        return _list_plain(directory, blank, patterns)
-    head, changed = _state(repository, directory, git)
+    # Four processes that need not wait for each other, but the last for the first.
+    with (
+        list_filters(git) as filters,
+        git.start(*_FILES, "-c", "-o", "--exclude-standard", *patterns) as files,
+        git.start(*_IGNORED, *patterns) as ignored,
+        _start_state(repository, directory, filters) as state,
+    ):
+        found = _sorted_out(_read_all(files, directory))
+        empty = not (found.tracked or found.untracked or found.nested)
+        if empty and directory != repository.work_tree and _ignores(git, directory):
+            # A repository above that ignores all of this is none of this directory's business.
+            return _list_plain(directory, blank, patterns)
+        left_out = _names(_read_all(ignored, directory))
+        head, changed = _state(state)
     return Listing(
         tracked=found.tracked,
         untracked=found.untracked,
         nested=found.nested,
-        ignored=_ignored(git, patterns, directory),
+        ignored=left_out,
         unmerged=found.unmerged,
         sparse=found.sparse,
         in_repository=True,
@@ -179,16 +195,19 @@ def _list_repository(
 def _list_plain(directory: Path, blank: Path, patterns: list[str], broken: str = "") -> Listing:
     git = reading_git(blank, directory, directory)
     git = Git({**git.environment, "GIT_INDEX_FILE": str(blank / "no-index")}, directory)
-    words = ("ls-files", "-z", "-t", "-o", "--exclude-standard", *patterns)
     try:
-        found = _sorted_out(_read_all(git, *words, directory=directory))
-        ignored = _ignored(git, patterns, directory)
+        with (
+            git.start(*_FILES, "-o", "--exclude-standard", *patterns) as files,
+            git.start(*_IGNORED, *patterns) as ignored,
+        ):
+            found = _sorted_out(_read_all(files, directory))
+            left_out = _names(_read_all(ignored, directory))
     except GitFailed as error:
         raise SnapshotError(f"The files of {directory} cannot be listed: {error}.") from error
     return Listing(
         untracked=found.untracked,
         nested=found.nested,
-        ignored=ignored,
+        ignored=left_out,
         broken=broken,
         changed=bool(broken),
     )
@@ -222,9 +241,8 @@ def _sorted_out(listed: bytes) -> Listing:
     )
 
 
-def _ignored(git: Git, patterns: list[str], directory: Path) -> list[bytes]:
-    words = ("ls-files", "-z", "-o", "-i", "--directory", "--exclude-standard", *patterns)
-    return [name for name in _read_all(git, *words, directory=directory).split(b"\0") if name]
+def _names(listed: bytes) -> list[bytes]:
+    return [name for name in listed.split(b"\0") if name]
 
 
 def _ignores(git: Git, directory: Path) -> bool:
@@ -234,9 +252,9 @@ def _ignores(git: Git, directory: Path) -> bool:
     return bool(above.run("check-ignore", "-z", "--stdin", stdin=name + b"\0", allow=(0, 1)))
 
 
-def _read_all(git: Git, *words: str, directory: Path) -> bytes:
+def _read_all(running: RunningGit, directory: Path) -> bytes:
     """List files, and take git's warning of a directory that it cannot read for the error it is."""
-    listed, said = git.run_with_words(*words)
+    listed, said = running.finish()
     found = _CANNOT_OPEN.search(said)
     if found:
         raise SnapshotError(
@@ -246,20 +264,25 @@ def _read_all(git: Git, *words: str, directory: Path) -> bytes:
     return listed
 
 
-def _state(repository: Repository, directory: Path, git: Git) -> tuple[str | None, bool]:
-    """Give the user's commit and whether tracked files below the directory differ from it.
+def _start_state(repository: Repository, directory: Path, filters: RunningGit) -> RunningGit:
+    """Start git to look for the user's commit and for changes below the directory.
 
     Nothing is written: git compares in memory, and the filters that it would run are emptied. The
     inside of a submodule is not looked at, since git would start itself there with the submodule's
     own configuration; `packing` asks about each nested repository by itself.
     """
     careful = reading_git(
-        repository.git_dir, repository.work_tree, directory, settings=filters_off(git)
+        repository.git_dir, repository.work_tree, directory, settings=filters_off(filters)
     )
-    answer = careful.run(
+    return careful.start(
         *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no", "--no-renames"),
         *("--ignore-submodules=dirty", "--no-ahead-behind", "--", "."),
     )
+
+
+def _state(running: RunningGit) -> tuple[str | None, bool]:
+    """Give the user's commit and whether tracked files below the directory differ from it."""
+    answer, _ = running.finish()
     head: str | None = None
     changed = False
     for line in answer.split(b"\0"):

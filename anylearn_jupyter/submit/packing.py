@@ -29,7 +29,13 @@ from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.globs import parents
 from anylearn_jupyter.submit.listing import Listing, list_directory
 from anylearn_jupyter.submit.notebooks import without_outputs
-from anylearn_jupyter.submit.packing_list import PackedFile, PackingList, Skipped, unreadable
+from anylearn_jupyter.submit.packing_list import (
+    FileLook,
+    PackedFile,
+    PackingList,
+    Skipped,
+    unreadable,
+)
 from anylearn_jupyter.submit.packing_rules import IGNORED, RESULTS, PackingRules, Rulebook
 from anylearn_jupyter.submit.snapshot_store import SnapshotStore
 
@@ -115,9 +121,11 @@ class _Packer:
 
     def __init__(self, root: Path, rules: Rulebook, blank: Path) -> None:
         self._root = root
+        self._top = f"{root}{os.sep}"  # joined as text, which is done for each file
         self._rules = rules
         self._blank = blank
         self._files: dict[str, PackedFile] = {}
+        self._looks: dict[str, FileLook] = {}
         self._skipped: Counter[tuple[str, str]] = Counter()
         self._uncounted: dict[str, str] = {}
         self._notes: list[str] = []
@@ -146,6 +154,7 @@ class _Packer:
             notes=tuple(self._notes),
             rules=self._rules,
             results=tuple(sorted(self._results)),
+            looks=self._looks,
         )
         _check_sizes(found)
         return found
@@ -213,7 +222,7 @@ class _Packer:
         if not self._is_real_directory(path.rpartition("/")[0]):
             return "gone"  # a file in the commit, where a link or a file is on disk
         try:
-            found = (self._root / path).lstat()
+            found = os.lstat(self._top + path)
         except (FileNotFoundError, NotADirectoryError):
             return "gone"
         except OSError as error:
@@ -235,6 +244,7 @@ class _Packer:
         else:
             self._skipped[path, "neither a file nor a link"] += 1
             return "skipped"
+        self._looks[path] = FileLook.of(found)
         return "travels"
 
     def _is_real_directory(self, path: str) -> bool:
@@ -242,7 +252,7 @@ class _Packer:
         known = self._real_directories.get(path)
         if known is None:
             try:
-                mode = (self._root / path).lstat().st_mode
+                mode = os.lstat(self._top + path).st_mode
                 known = stat.S_ISDIR(mode) and self._is_real_directory(path.rpartition("/")[0])
             except OSError:
                 known = False
@@ -326,7 +336,7 @@ class _Packer:
             if self._is_skipped_whole(directory) or not self._is_real_directory(directory):
                 continue
             try:
-                entries = list(os.scandir(self._root / directory))
+                entries = list(os.scandir(self._top + directory))
             except OSError:
                 continue
             empty += not entries

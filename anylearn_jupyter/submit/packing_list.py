@@ -37,6 +37,20 @@ class PackedFile(NamedTuple):
     is_link: bool = False
 
 
+class FileLook(NamedTuple):
+    """How a file looked when it was listed; what has changed since looks different."""
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+
+    @classmethod
+    def of(cls, found: os.stat_result) -> FileLook:
+        """Take it from what the system says."""
+        return cls(found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
 @dataclass(frozen=True)
 class Skipped:
     """Something that does not travel.
@@ -88,6 +102,8 @@ class PackingList:
         What decided.
     results : tuple of str
         Files that were left out as results, though git does not ignore them.
+    looks : dict
+        How each file looked, by its path.
     """
 
     root: Path
@@ -98,6 +114,7 @@ class PackingList:
     notes: tuple[str, ...] = ()
     rules: Rulebook = field(repr=False, compare=False)
     results: tuple[str, ...] = field(default=(), repr=False)
+    looks: dict[str, FileLook] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def total_bytes(self) -> int:

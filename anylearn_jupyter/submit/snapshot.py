@@ -1,9 +1,12 @@
 """The snapshot: a code directory as one git commit, made without touching the directory.
 
-Everything is written in a repository of our own (`snapshot_store`). Its index is kept between
-calls, so that git reads only files whose size, times or inode have changed. The commit has no
-parent, and a fixed author, date and message, so that the same files give the same id on any machine
-and at any time.
+Everything is written in a repository of our own (`snapshot_store`). How each file looked is kept
+between calls, so that only files whose size, times or inode have changed are read. The commit has
+no parent, and a fixed author, date and message, so that the same files give the same id on any
+machine and at any time.
+
+Git says which files there are (`listing`). What it would do with them then is done here, without a
+process: hashing, trees, the commit, the few objects of an edit, and the pack that carries them.
 
 What is in the tree and not on disk as such: notebooks without their outputs, and an empty
 ``requirements.txt`` where the directory has none, since servers expect one.
@@ -15,39 +18,66 @@ Source: quick-train specification, step 3; faults E1 to E12.
 
 from __future__ import annotations
 
+import errno
 import os
 import re
 import tempfile
 import time
-from collections.abc import Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.git import GitFailed, own_git
+from anylearn_jupyter.submit.git_objects import (
+    GitObject,
+    TreeEntry,
+    commit_of,
+    pack_of,
+    trees_of,
+)
 from anylearn_jupyter.submit.globs import literal
 from anylearn_jupyter.submit.notebooks import without_outputs
 from anylearn_jupyter.submit.packing import pack_directory, resolved_directory
-from anylearn_jupyter.submit.packing_list import PackedFile, PackingList, Skipped, unreadable
+from anylearn_jupyter.submit.packing_list import (
+    FileLook,
+    PackedFile,
+    PackingList,
+    Skipped,
+    unreadable,
+)
 from anylearn_jupyter.submit.packing_rules import PackingRules
-from anylearn_jupyter.submit.regular_files import YOUNG_NS, open_regular
-from anylearn_jupyter.submit.snapshot_store import SnapshotStore, StoreRecord, branch_of
+from anylearn_jupyter.submit.regular_files import open_regular
+from anylearn_jupyter.submit.snapshot_store import (
+    AS_IT_IS,
+    KnownFile,
+    ObjectSink,
+    SnapshotStore,
+    StoreRecord,
+    branch_of,
+)
 
 REQUIREMENTS = "requirements.txt"
 """What servers expect in the root of each algorithm."""
 
-_EMPTY_BLOB = "e69de29bb2d1d6434b8b29ae775ad8c2e48c5391"
-_LEFT_OUT = re.compile(r"^Ignoring path (.*)$", re.MULTILINE)
 _TRIES = 3
-_NOBODY = {
-    "GIT_AUTHOR_NAME": "anylearn",
-    "GIT_AUTHOR_EMAIL": "anylearn@localhost",
-    "GIT_AUTHOR_DATE": "1000000000 +0000",
-    "GIT_COMMITTER_NAME": "anylearn",
-    "GIT_COMMITTER_EMAIL": "anylearn@localhost",
-    "GIT_COMMITTER_DATE": "1000000000 +0000",
-}
+_WHO, _WHEN, _MESSAGE = "anylearn <anylearn@localhost>", 1_000_000_000, "snapshot"
+_SMALL_PACK_BYTES = 1 << 18
+_BASES = 2
+
+_LEFT_OUT = re.compile(r"^Ignoring path (.*)$", re.MULTILINE)
+# Whatever may pass for git's own on some file system, and is not one of the names of every day.
+_DOUBTFUL = re.compile(
+    r"(?:^|[/\\])(?:\.git(?!(?:ignore|attributes|keep|hub|lab|lab-ci\.yml)(?:/|$))|git~)"
+    r"|[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]",
+    re.IGNORECASE,
+)
+_CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EISDIR)
+
+
+class FilesChanged(Exception):
+    """A file is not what it was when it was listed; one sentence."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -72,6 +102,7 @@ class Snapshot:
     total_bytes: int
     notes: tuple[str, ...]
     _store: SnapshotStore = field(repr=False, compare=False)
+    _recent: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
 
     @property
     def branch(self) -> str:
@@ -122,11 +153,17 @@ class Snapshot:
 
         Notes
         -----
-        Snapshots have no parents, and git leaves out what another commit has only when that commit
-        is an edge; ``--shallow`` makes it take each commit that is named for one. Measured: 282
-        bytes for one changed file of 300, and all 6 MB without it.
+        Where little differs, the few objects are put in a pack as they are. Else git makes it, with
+        what it knows of finding differences. Snapshots have no parents, and git leaves out what
+        another commit has only when that commit is an edge; ``--shallow`` makes it take each commit
+        that is named for one. Measured: 282 bytes for one changed file of 300, and all 6 MB without
+        it.
         """
         self._check_store()
+        small = self._small_pack(have)
+        if small is not None:
+            yield small
+            return
         asked = "".join(f"{commit}\n" for commit in sorted(have) if _is_id(commit))
         try:
             known = self._known_commits(asked)
@@ -151,6 +188,26 @@ class Snapshot:
             yield from self._store.git.stream("archive", "--format=zip", "-1", self.commit)
         except GitFailed as error:
             raise self._lost(str(error)) from error
+
+    def _small_pack(self, have: Set[str]) -> bytes | None:
+        """Give the pack where all that the server lacks is little and lies ready, else None."""
+        bases = [commit for _, commit in self._recent if commit in have][-_BASES:]
+        lacking = self._store.objects_of(self.commit) if bases else set()
+        for commit in bases:
+            lacking -= self._store.objects_of(commit)
+        loose, found, size = self._store.objects, [], 0
+        if not bases or (not lacking and self.commit not in have):
+            return None
+        try:
+            for object_id in lacking:
+                one = loose.read(object_id)
+                size += 0 if one is None else len(one.body)
+                if one is None or size > _SMALL_PACK_BYTES:
+                    return None
+                found.append(one)
+        except (OSError, ValueError) as error:
+            raise self._lost(str(error)) from error
+        return pack_of(found)
 
     def _known_commits(self, asked: str) -> list[str]:
         if not asked:
@@ -206,14 +263,14 @@ def snapshot(
             packing = pack_directory(root, rules or PackingRules(), home, store.git_dir)
             try:
                 return _Capture(store, record, packing).make()
-            except GitFailed as error:
+            except (GitFailed, FilesChanged) as error:
                 _name_what_cannot_be_read(packing)
                 if attempt == _TRIES:
                     raise SnapshotError(
                         f"The files of {str(root)!r} cannot be captured ({error}); a file that is "
                         "named here and not needed can be left out with --exclude."
                     ) from error
-                # A file that changed while git read it, or a damaged store: look again, and the
+                # A file that changed while it was read, or a damaged store: look again, and the
                 # second time from nothing.
                 if attempt > 1:
                     store.discard()
@@ -221,7 +278,7 @@ def snapshot(
 
 
 class _Capture:
-    """Brings our index in line with the packing list, and writes tree and commit."""
+    """Reads what has changed, and writes blobs, trees and commit."""
 
     def __init__(self, store: SnapshotStore, record: StoreRecord, packing: PackingList) -> None:
         self._store = store
@@ -229,56 +286,39 @@ class _Capture:
         self._packing = packing
         self._notes = list(packing.notes)
         self._total_bytes = packing.total_bytes
+        self._known: dict[str, KnownFile] = {}
 
     def make(self) -> Snapshot:
-        git = self._store.git_with_files
-        before = _entries(git.run("ls-files", "-s", "-z"))
-        made = self._made_files(before)
-        wanted = {file.path for file in self._packing.files} | set(made)
-        lines = [f"{mode} {blob}\t{path}" for path, (mode, blob) in made.items()]
-        gone = [path for path in before if path not in wanted]
-        lines += [f"0 {'0' * 40}\t{path}" for path in gone]
-        changes = sorted(set(lines) - set(before.values()))
-        if changes:
-            git.run("update-index", "-z", "--index-info", stdin=_zero_ended(changes))
-        plain = [file.path for file in self._packing.files if file.path not in made]
-        _, said = git.run_with_words(
-            *("update-index", "--add", "--remove", "--replace", "-z", "--stdin"),
-            stdin=_zero_ended(plain),
-        )
-        _name_what_git_leaves_out(said)
-        tree = git.run("write-tree").decode("ascii").strip()
-        commit = self._commit(tree)
-        self._store.keep(self._record, tree, commit)
+        _refuse_what_git_leaves_out(self._store, self._packing.files)
+        known = self._store.objects_of(self._record.recent[-1][1]) if self._record.recent else set()
+        with ObjectSink(self._store, known) as sink:
+            entries = {file.path: self._entry(file, sink) for file in self._packing.files}
+            self._add_requirements(entries, sink)
+            try:
+                trees = [sink.add(tree) for tree in trees_of(entries)]
+            except ValueError as error:
+                raise FilesChanged(str(error)) from error
+            commit = sink.add(commit_of(trees[-1], _WHO, _WHEN, _MESSAGE))
+        objects = {entry.id for entry in entries.values()} | {*trees, commit}
+        self._store.keep(self._record, trees[-1].hex(), commit.hex(), objects)
+        self._record.files = self._known
         self._store.write(self._record)
         return Snapshot(
-            commit=commit,
-            tree=tree,
+            commit=commit.hex(),
+            tree=trees[-1].hex(),
             packing=self._packing,
             total_bytes=self._total_bytes,
             notes=tuple(self._notes),
             _store=self._store,
+            _recent=tuple(self._record.recent),
         )
 
-    def _commit(self, tree: str) -> str:
-        for known, commit in self._record.recent:
-            if known == tree:
-                return commit
-        git = own_git(self._store.git_dir, variables=_NOBODY)
-        return git.run("commit-tree", tree, "-m", "snapshot").decode("ascii").strip()
-
-    def _made_files(self, before: dict[str, str]) -> dict[str, tuple[str, str]]:
-        """Give mode and blob of each file whose content is not the one on disk."""
-        made = self._notebooks(before)
-        if not self._packing.has(REQUIREMENTS):
-            self._add_requirements(made)
-        return made
-
-    def _add_requirements(self, made: dict[str, tuple[str, str]]) -> None:
-        if any(file.path.startswith(f"{REQUIREMENTS}/") for file in self._packing.files):
+    def _add_requirements(self, entries: dict[str, TreeEntry], sink: ObjectSink) -> None:
+        if REQUIREMENTS in entries:
+            return
+        if any(path.startswith(f"{REQUIREMENTS}/") for path in entries):
             return  # a directory of that name
-        self._store.git.run("hash-object", "-w", "--stdin")
-        made[REQUIREMENTS] = ("100644", _EMPTY_BLOB)
+        entries[REQUIREMENTS] = TreeEntry(b"100644", sink.add(GitObject("blob", b"")))
         why = self._packing.why_not(REQUIREMENTS)
         self._notes.append(
             f"There is no {REQUIREMENTS}, so the snapshot carries an empty one."
@@ -287,39 +327,31 @@ class _Capture:
             f"--include {REQUIREMENTS} sends it."
         )
 
-    def _notebooks(self, before: dict[str, str]) -> dict[str, tuple[str, str]]:
-        """Give mode and blob of each notebook without its outputs, reading only changed ones.
+    def _entry(self, file: PackedFile, sink: ObjectSink) -> TreeEntry:
+        """Give mode and blob of a file, reading it only if it is not what it was."""
+        seen = self._record.files.get(file.path)
+        if seen is None or not seen.is_still(self._packing.looks[file.path]):
+            seen = self._read(file, sink)
+        self._known[file.path] = seen
+        if file.is_link:
+            return TreeEntry(b"120000", bytes.fromhex(seen.blob))
+        if file.path.endswith(".ipynb"):
+            self._weigh(file, seen.clean_bytes)
+        mode = b"100755" if file.executable else b"100644"
+        return TreeEntry(mode, bytes.fromhex(seen.blob))
 
-        What is known of a notebook is size, modification and change time, inode, when it was read,
-        and how many bytes it has without outputs (-1 when it travels as it is). It counts when it
-        was not young when it was read, as in git: an edit within a clock's tick would not show.
-        """
-        made: dict[str, tuple[str, str]] = {}
-        contents: dict[str, bytes] = {}
-        known: dict[str, list[int]] = {}
-        modes: dict[str, str] = {}
-        for file in self._packing.files:
-            if not file.path.endswith(".ipynb") or file.is_link:
-                continue
-            seen = self._record.notebooks.get(file.path)
-            entry = before.get(file.path)
-            now = _look(self._packing.root, file.path)
-            modes[file.path] = "100755" if file.executable else "100644"
-            if seen is not None and entry is not None and _is_unchanged(seen, now):
-                known[file.path] = seen
-                if seen[-1] >= 0:
-                    made[file.path] = (modes[file.path], entry.partition("\t")[0].split()[1])
-            else:
-                read_ns = time.time_ns()
-                clean = without_outputs(_read(self._packing.root, file.path))
-                known[file.path] = [*now, read_ns, -1 if clean is None else len(clean)]
-                if clean is not None:
-                    contents[file.path] = clean
-            self._weigh(file, known[file.path][-1])
-        for path, blob in self._write_blobs(contents).items():
-            made[path] = (modes[path], blob)
-        self._record.notebooks = known
-        return made
+    def _read(self, file: PackedFile, sink: ObjectSink) -> KnownFile:
+        read_ns = time.time_ns()
+        clean_bytes = AS_IT_IS
+        if file.is_link:
+            look, data = self._packing.looks[file.path], _link_text(self._packing.root, file.path)
+        else:
+            look, data = _read(self._packing.root, file.path)
+            clean = without_outputs(data) if file.path.endswith(".ipynb") else None
+            if clean is not None:
+                data, clean_bytes = clean, len(clean)
+        blob = sink.add(GitObject("blob", data))
+        return KnownFile(*look, read_ns, clean_bytes, blob.hex())
 
     def _weigh(self, file: PackedFile, clean_bytes: int) -> None:
         if clean_bytes >= 0:
@@ -330,54 +362,31 @@ class _Capture:
                 "included."
             )
 
-    def _write_blobs(self, contents: dict[str, bytes]) -> dict[str, str]:
-        if not contents:
-            return {}
-        with tempfile.TemporaryDirectory(prefix="clean-", dir=self._store.git_dir) as name:
-            for number, content in enumerate(contents.values()):
-                (Path(name) / str(number)).write_bytes(content)
-            answer = own_git(self._store.git_dir, Path(name)).run(
-                *("hash-object", "-w", "--no-filters", "--stdin-paths"),
-                stdin="".join(f"{number}\n" for number in range(len(contents))).encode("ascii"),
-            )
-        return dict(zip(contents, answer.decode("ascii").split(), strict=True))
 
-
-def _entries(listed: bytes) -> dict[str, str]:
-    """Read ``ls-files -s``: for each path its line as ``update-index --index-info`` takes it."""
-    entries = {}
-    for line in listed.split(b"\0"):
-        if line:
-            words, _, path = line.partition(b"\t")
-            mode, blob, _ = words.decode("ascii").split()
-            name = os.fsdecode(path)
-            entries[name] = f"{mode} {blob}\t{name}"
-    return entries
-
-
-def _zero_ended(lines: list[str]) -> bytes:
-    return b"".join(os.fsencode(line) + b"\0" for line in lines)
-
-
-def _look(root: Path, path: str) -> list[int]:
-    try:
-        found = (root / path).lstat()
-    except OSError as error:
-        raise unreadable(path, error) from error
-    return [found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino]
-
-
-def _is_unchanged(seen: list[int], now: list[int]) -> bool:
-    *before, read_ns, _ = seen
-    return before == now and max(before[1], before[2]) + YOUNG_NS < read_ns
-
-
-def _read(root: Path, path: str) -> bytes:
+def _read(root: Path, path: str) -> tuple[FileLook, bytes]:
+    """Read a file whole, as it was at one moment."""
     try:
         with open_regular(root / path) as file:
-            return file.readall() or b""
+            look = FileLook.of(os.fstat(file.fileno()))
+            data = file.readall() or b""
+            if FileLook.of(os.fstat(file.fileno())) != look or len(data) != look.size:
+                raise FilesChanged(f"{path!r} changed while it was read")
     except OSError as error:
-        raise unreadable(path, error) from error
+        raise _unread(path, error) from error
+    return look, data
+
+
+def _link_text(root: Path, path: str) -> bytes:
+    try:
+        return os.fsencode((root / path).readlink())
+    except OSError as error:
+        raise _unread(path, error) from error
+
+
+def _unread(path: str, error: OSError) -> Exception:
+    if error.errno in _CHANGED:
+        return FilesChanged(f"{path!r} is not what it was a moment ago")
+    return unreadable(path, error)
 
 
 def _name_what_cannot_be_read(packing: PackingList) -> None:
@@ -393,8 +402,22 @@ def _name_what_cannot_be_read(packing: PackingList) -> None:
             raise unreadable(file.path, error) from error
 
 
-def _name_what_git_leaves_out(said: str) -> None:
-    """Raise the error that names a file which git will not have in a tree, if there is one."""
+def _refuse_what_git_leaves_out(store: SnapshotStore, files: Iterable[PackedFile]) -> None:
+    """Raise the error that names a file which git will not have in a tree, if there is one.
+
+    Which names these are is git's to say; it is asked about those that look like it.
+    """
+    doubtful = [file for file in files if _DOUBTFUL.search(file.path)]
+    if not doubtful:
+        return
+    with tempfile.TemporaryDirectory(prefix="names-", dir=store.git_dir) as place:
+        git = own_git(store.git_dir, variables={"GIT_INDEX_FILE": f"{place}/index"})
+        blob = GitObject("blob", b"").id.hex()
+        lines = [
+            os.fsencode(f"{'120000' if file.is_link else '100644'} {blob}\t{file.path}\0")
+            for file in doubtful
+        ]
+        _, said = git.run_with_words("update-index", "-z", "--index-info", stdin=b"".join(lines))
     found = _LEFT_OUT.search(said)
     if found:
         raise SnapshotError(

@@ -4,8 +4,8 @@ On-disk layout, below ``ANYLEARN_HOME``::
 
     snapshots/
       <digest of the directory's path>/     a bare repository, mode 0700
-        index             kept between calls, so that unchanged files are not read again
-        anylearn.json     format number, the directory, its last snapshots, its notebooks
+        anylearn.json     format number, the directory, its last snapshots, what its files were
+        known/<commit>    the ids of all objects of one snapshot, 20 bytes each
         info/attributes   bytes travel as they are, whatever the tree's own attributes say
         refs/heads/       one branch for each of the last `KEPT_SNAPSHOTS` snapshots
       <digest>.lock       held while a kernel works there
@@ -14,6 +14,9 @@ It is a cache: whatever cannot be used is thrown away and made again, and a powe
 (nothing is synced). Its bound: the last `KEPT_SNAPSHOTS` snapshots of the directory. Older ones are
 let go at the next new one, and git removes what nothing names any more when it packs, which it does
 when some thousand loose objects or fifty packs have gathered.
+
+Objects and branches are written by ourselves (`git_objects`), as a process of git's for each of
+these costs more than the writing. Git packs, and reads what is packed.
 """
 
 from __future__ import annotations
@@ -24,25 +27,33 @@ import os
 import shutil
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any
+from types import TracebackType
+from typing import IO, Any, NamedTuple, Self
 
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.home import Home, make_private_directory
 from anylearn_jupyter.submit.git import Git, GitFailed, own_git
+from anylearn_jupyter.submit.git_objects import ID_BYTES, GitObject, LooseObjects, PackFile
+from anylearn_jupyter.submit.packing_list import FileLook
+from anylearn_jupyter.submit.regular_files import YOUNG_NS
 
-STORE_FORMAT = 1
+STORE_FORMAT = 2
 """The format number of ``anylearn.json``; a store of another one is made again."""
 
 KEPT_SNAPSHOTS = 16
 """How many snapshots of one directory are kept."""
 
 _RECORD = "anylearn.json"
+_NEW_PACK = "new.pack.part"
 _LOCK_TIMEOUT_S = 600.0
 _LOCK_POLL_S = 0.05
+_KNOWN = "known"
+_MOST_LOOSE = 64
+_LOOSE_IN_ONE, _MOST_PACKS = 27, 50  # git's own measure: its 6700, over the 256 directories
 _CONFIG = f"""[core]
 \trepositoryformatversion = 0
 \tbare = true
@@ -67,6 +78,43 @@ _ATTRIBUTES = (
 )
 
 
+class KnownFile(NamedTuple):
+    """What a file was when it was read.
+
+    Attributes
+    ----------
+    size, mtime_ns, ctime_ns, inode : int
+        How it looked.
+    read_ns : int
+        When; nanoseconds since 1970.
+    clean_bytes : int
+        For a notebook, how many bytes it has without outputs; `AS_IT_IS` where it is none, or none
+        that can be read.
+    blob : str
+        The id of what travels, 40 hexadecimal digits.
+    """
+
+    size: int
+    mtime_ns: int
+    ctime_ns: int
+    inode: int
+    read_ns: int
+    clean_bytes: int
+    blob: str
+
+    def is_still(self, look: FileLook) -> bool:
+        """Whether a file that looks like this now is unchanged for sure.
+
+        It counts when it was not young when it was read, as in git: an edit within a clock's tick
+        would not show.
+        """
+        return self[:4] == look and max(self.mtime_ns, self.ctime_ns) + YOUNG_NS < self.read_ns
+
+
+AS_IT_IS = -1
+"""The `clean_bytes` of a file that travels as it is."""
+
+
 @dataclass
 class StoreRecord:
     """What ``anylearn.json`` holds beside its format.
@@ -75,13 +123,12 @@ class StoreRecord:
     ----------
     recent : list of (str, str)
         Tree and commit of the last snapshots, newest last.
-    notebooks : dict
-        For each notebook's path what its file looked like, and how many bytes it has without
-        outputs; see `snapshot`.
+    files : dict
+        For each path what the file was.
     """
 
     recent: list[tuple[str, str]] = field(default_factory=list)
-    notebooks: dict[str, list[int]] = field(default_factory=dict)
+    files: dict[str, KnownFile] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -111,9 +158,9 @@ class SnapshotStore:
         return own_git(self.git_dir)
 
     @property
-    def git_with_files(self) -> Git:
-        """Git for the store, with the code directory as its files."""
-        return own_git(self.git_dir, self.root)
+    def objects(self) -> LooseObjects:
+        """The loose objects."""
+        return LooseObjects(self.git_dir / "objects")
 
     @contextmanager
     def lock(self) -> Iterator[None]:
@@ -150,8 +197,6 @@ class SnapshotStore:
         if record is None:
             self._make()
             record = StoreRecord()
-        # Whoever held this lock of git's own was killed: ours is held by us.
-        (self.git_dir / "index.lock").unlink(missing_ok=True)
         return record
 
     def discard(self) -> None:
@@ -165,36 +210,65 @@ class SnapshotStore:
             "format": STORE_FORMAT,
             "directory": str(self.root),
             "recent": record.recent,
-            "notebooks": record.notebooks,
+            "files": record.files,
         }
         new.write_text(json.dumps(content), encoding="ascii")
         new.replace(self.git_dir / _RECORD)
 
-    def keep(self, record: StoreRecord, tree: str, commit: str) -> None:
+    def keep(self, record: StoreRecord, tree: str, commit: str, objects: Set[bytes]) -> None:
         """Make a commit the newest of the record, and let the oldest go; only with the lock held.
 
-        Raises
-        ------
-        GitFailed
-            Git could not write.
+        Parameters
+        ----------
+        objects : set of bytes
+            The ids of all its objects, which are there.
         """
-        known = (tree, commit) in record.recent
+        is_known = (tree, commit) in record.recent
         record.recent = [pair for pair in record.recent if pair != (tree, commit)]
         record.recent = [*record.recent, (tree, commit)][-KEPT_SNAPSHOTS:]
-        if known:
+        if is_known:
             return
-        git = self.git
-        changes = [f"update refs/heads/{branch_of(commit)} {commit}\n"]
-        kept = {branch_of(commit) for _, commit in record.recent}
-        listed = git.run("for-each-ref", "--format=%(refname:lstrip=2)", "refs/heads/")
-        changes += [
-            f"delete refs/heads/{name}\n"
-            for name in listed.decode("ascii").split()
-            if name not in kept
-        ]
-        git.run("update-ref", "--stdin", stdin="".join(changes).encode("ascii"))
+        known = self.git_dir / _KNOWN
+        known.mkdir(exist_ok=True)
+        (known / commit).write_bytes(b"".join(objects))
+        self._write_branches([commit])
+        commits = {one for _, one in record.recent}
+        branches = {branch_of(one) for one in commits}
+        for place, kept in ((known, commits), (self._branches, branches)):
+            for path in place.iterdir():
+                if path.name not in kept:
+                    path.unlink()
+        self._tidy(record)
+
+    def objects_of(self, commit: str) -> set[bytes]:
+        """Give the ids of a kept snapshot's objects; empty where that is not known."""
+        try:
+            data = (self.git_dir / _KNOWN / commit).read_bytes()
+        except FileNotFoundError:
+            return set()
+        return {data[at : at + ID_BYTES] for at in range(0, len(data), ID_BYTES)}
+
+    @property
+    def _branches(self) -> Path:
+        return self.git_dir / "refs" / "heads"
+
+    def _write_branches(self, commits: Iterable[str]) -> None:
+        for commit in commits:
+            (self._branches / branch_of(commit)).write_text(f"{commit}\n", encoding="ascii")
+
+    def _tidy(self, record: StoreRecord) -> None:
+        """Have git pack, where enough has gathered that it would."""
+        if self._count("17/*") <= _LOOSE_IN_ONE and self._count("pack/*.pack") <= _MOST_PACKS:
+            return
         # Tidying that did not work is done by a later one.
-        git.run("gc", "--auto", "--quiet", allow=range(256))
+        self.git.run("gc", "--auto", "--quiet", allow=range(256))
+        # Git has packed the branches too, and we change them as files.
+        self._branches.mkdir(parents=True, exist_ok=True)
+        self._write_branches(commit for _, commit in record.recent)
+        (self.git_dir / "packed-refs").unlink(missing_ok=True)
+
+    def _count(self, pattern: str) -> int:
+        return sum(1 for _ in (self.git_dir / "objects").glob(pattern))
 
     def _read(self) -> StoreRecord | None:
         try:
@@ -203,10 +277,7 @@ class SnapshotStore:
                 return None
             return StoreRecord(
                 recent=[(str(tree), str(commit)) for tree, commit in content["recent"]],
-                notebooks={
-                    str(path): [int(number) for number in numbers]
-                    for path, numbers in content["notebooks"].items()
-                },
+                files={path: KnownFile(*seen) for path, seen in content["files"].items()},
             )
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
             return None
@@ -216,6 +287,7 @@ class SnapshotStore:
             if self.git_dir.exists():
                 shutil.rmtree(self.git_dir)
             make_private_directory(self.git_dir)
+            # A repository is always made by git, so that it is one in this git's eyes.
             words = ("init", "--quiet", "--bare", "--template=", "--object-format=sha1")
             own_git(self.git_dir).run(*words, "--initial-branch=none")
             (self.git_dir / "config").write_text(_CONFIG, encoding="ascii")
@@ -227,6 +299,64 @@ class SnapshotStore:
                 f"The place for snapshots {self.git_dir} cannot be written ({error}); set "
                 "ANYLEARN_HOME to a directory that you can write to."
             ) from error
+
+
+class ObjectSink:
+    """Writes the new objects of one capture: a few of them loose, the rest in one pack.
+
+    Parameters
+    ----------
+    store : SnapshotStore
+        Its lock is held.
+    known : set of bytes
+        The ids of objects that are there.
+    """
+
+    def __init__(self, store: SnapshotStore, known: Set[bytes]) -> None:
+        self._store = store
+        self._known = known
+        self._loose = store.objects
+        self._written: set[bytes] = set()
+        self._pack: PackFile | None = None
+        self._file: IO[bytes] | None = None
+
+    def add(self, one: GitObject) -> bytes:
+        """Write an object unless it is there, and give its id."""
+        object_id = one.id
+        if object_id in self._known or object_id in self._written:
+            return object_id
+        self._written.add(object_id)
+        if len(self._written) <= _MOST_LOOSE:
+            self._loose.write(object_id, one)
+            return object_id
+        if self._pack is None:
+            self._file = (self._store.git_dir / "objects" / "pack" / _NEW_PACK).open("w+b")
+            self._pack = PackFile(self._file)
+        self._pack.add(one)
+        return object_id
+
+    def __enter__(self) -> Self:
+        """Give itself; the block's end makes the pack one of the store's."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Put the pack in place, if there is one; it is dropped after an error."""
+        if self._pack is None or self._file is None:
+            return
+        new = Path(self._file.name)
+        with self._file:
+            if error is not None:
+                new.unlink()
+                return
+            name = self._pack.finish()
+        final = new.with_name(f"pack-{name}.pack")
+        new.replace(final)
+        self._store.git.run("index-pack", str(final))
 
 
 def branch_of(commit: str) -> str:
