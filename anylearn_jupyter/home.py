@@ -29,6 +29,7 @@ import hashlib
 import hmac
 import json
 import os
+import re
 import secrets
 import stat
 import sys
@@ -42,6 +43,7 @@ from anylearn_jupyter.errors import ConfigError
 ENDPOINT_FORMAT = 1
 """The format number of ``endpoint.json``."""
 
+_PLAIN_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9_.-]{0,99}")
 _PROOF_CONTEXT = b"anylearn-engine-proof 1\n"
 
 
@@ -101,6 +103,10 @@ class Home:
         """Downloaded results, a directory for each task."""
         return self.root / "results"
 
+    def results_of(self, task_id: str) -> Path:
+        """Name the directory for a task's results."""
+        return self.results / plain_name(task_id)
+
     @property
     def uploads(self) -> Path:
         """A lock for each content that was being sent."""
@@ -135,6 +141,21 @@ class Home:
     def engine_log(self) -> Path:
         """The engine's own log."""
         return self.engine / "engine.log"
+
+
+def plain_name(text: str) -> str:
+    """Give a text as the name of a file: as it is where it is a plain one, else its digest.
+
+    An id is a server's word, and may be any text; it never becomes a path (faults, E17).
+
+    Examples
+    --------
+    >>> plain_name("TRAI1"), plain_name("../evil")[:8]
+    ('TRAI1', '2d6afc71')
+    """
+    if _PLAIN_NAME.fullmatch(text):
+        return text
+    return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_private_directory(path: Path) -> Path:

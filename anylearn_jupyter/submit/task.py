@@ -304,7 +304,7 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
         pattern : str, optional
             Which files, such as ``*.pt`` or ``checkpoints/**``; None for all.
         to : Path or str, optional
-            The directory that they are put into. None: ``results/<task id>`` under
+            The directory that they are put into. None: `Home.results_of` the task, under
             ``ANYLEARN_HOME``.
         wait : bool, default True
             Wait for its end, and raise if it failed. False fetches what is there now.
@@ -328,7 +328,7 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
         if wait:
             self.wait()
             self.raise_if_failed()
-        target = Path(to).expanduser() if to is not None else Home().results / self.id
+        target = Path(to).expanduser() if to is not None else Home().results_of(self.id)
         results_id = self._detail.results_id or self.get_detail().results_id
         chosen = _Chosen(pattern)
         api = self.connection().api

@@ -16,6 +16,7 @@ from typing import Protocol
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.client.download import compressed
 from anylearn_jupyter.errors import ConfigError
+from anylearn_jupyter.home import plain_name
 
 AT_ONCE = 3
 """Chunks that `AsyncResourceUploader` has under way, and so in memory."""
@@ -161,6 +162,6 @@ def fetched(server: str | None, resource_id: str, directory: Path, polling_s: fl
         raise ConfigError(f"Cannot write to {directory}: {error.strerror}.") from error
     api = current_connection(server).api
     compression_id = compressed(api, resource_id, polling_s=polling_s)
-    name = f"{resource_id}.zip"
+    name = f"{plain_name(resource_id)}.zip"
     api.download(resource_id, compression_id, directory / name)
     return name
