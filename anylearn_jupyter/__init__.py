@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from anylearn_jupyter.submit.objects.file import File
     from anylearn_jupyter.submit.objects.mirror import Mirror
     from anylearn_jupyter.submit.objects.model import Model
+    from anylearn_jupyter.submit.objects.named import get_dataset, get_model, get_task_output
     from anylearn_jupyter.submit.objects.project import Project
     from anylearn_jupyter.submit.objects.quota_group import QuotaGroup
     from anylearn_jupyter.submit.objects.transfers import (
@@ -70,6 +71,9 @@ __all__ = [
     "connect",
     "current_connection",
     "disconnect",
+    "get_dataset",
+    "get_model",
+    "get_task_output",
     "init_sdk",
     "load_ipython_extension",
     "quick_train",
@@ -102,6 +106,9 @@ _HOMES = {
     "connect": "client.connection",
     "current_connection": "client.connection",
     "disconnect": "client.connection",
+    "get_dataset": "submit.objects.named",
+    "get_model": "submit.objects.named",
+    "get_task_output": "submit.objects.named",
     "init_sdk": "client.connection",
     "quick_train": "submit.published",
     "report": "tracking",

@@ -31,6 +31,9 @@ from anylearn_jupyter import (
     SyncResourceUploader,
     connect,
     disconnect,
+    get_dataset,
+    get_model,
+    get_task_output,
     quick_train,
 )
 from anylearn_jupyter.client.chunks import CHUNK_BYTES, FileChunks
@@ -44,7 +47,7 @@ from engine_home import EngineHome, shared_engine
 __all__ = ["shared_engine"]
 
 KINDS: list[type[Resource]] = [Algorithm, Dataset, File, Model]
-LISTING = {
+LISTING: dict[str, Any] = {
     "a.txt": {"name": "a.txt", "type": "file"},
     "deep": {"name": "deep", "type": "dir", "child": {"b.txt": {"name": "b.txt", "type": "file"}}},
 }
@@ -139,15 +142,20 @@ def test_content_goes_up_and_comes_down(archive: Path, tmp_path: Path) -> None:
     assert dataset.state == ResourceState.READY
     assert dataset.filename == "data.zip"
     assert dataset.is_zipfile
-    assert Dataset.list_dir(str(dataset.id)) == dataset.files() == LISTING
+    assert Dataset.list_dir(str(dataset.id)) == dataset.ls() == LISTING
     name = Dataset.download_file(str(dataset.id), tmp_path / "down", polling=1)
     assert name == f"{dataset.id}.zip"
     with zipfile.ZipFile(tmp_path / "down" / name) as opened:
         assert f"{dataset.id}/a.txt" in opened.namelist()
     folder = dataset.download(tmp_path / "files")
-    assert (folder / "deep" / "b.txt").read_text() == "B"
-    part = dataset.download(tmp_path / "part", "deep")
+    assert folder == str(tmp_path / "files" / str(dataset.id))
+    assert (Path(folder) / "deep" / "b.txt").read_text() == "B"
+    part = Path(dataset.download(dest_dir=tmp_path / "part", sub_path="deep"))
     assert [path.name for path in part.rglob("*") if path.is_file()] == ["b.txt"]
+    assert dataset.ls("deep") == LISTING["deep"]["child"]
+    here = dataset.download()
+    assert here == str(Home().results / str(dataset.id))
+    assert Path(here, "a.txt").read_text() == "A"
 
 
 def test_content_is_replaced(archive: Path, tmp_path: Path) -> None:
@@ -157,7 +165,7 @@ def test_content_is_replaced(archive: Path, tmp_path: Path) -> None:
     with zipfile.ZipFile(other, "w") as opened:
         opened.writestr("c.txt", "C")
     assert Dataset.upload_file(str(dataset.id), other, purge=True) is True
-    assert list(dataset.files()) == ["c.txt"]
+    assert list(dataset.ls()) == ["c.txt"]
 
 
 def test_what_cannot_be_sent_is_refused_before_anything_is(tmp_path: Path, archive: Path) -> None:
@@ -214,7 +222,7 @@ def test_quick_train_gives_a_strategy_a_list_too(tmp_path: Path) -> None:
     )
     assert counts[0][0] == 3
     assert counts[0][1] > CHUNK_BYTES * 2
-    assert dataset.files() == {"noise.bin": {"name": "noise.bin", "type": "file"}}
+    assert dataset.ls() == {"noise.bin": {"name": "noise.bin", "type": "file"}}
     assert (type(algorithm), type(dataset), type(project)) == (Algorithm, Dataset, Project)
     assert algorithm.state == dataset.state == ResourceState.READY
     assert (algorithm.id, project.id) == (task.algorithm_id, task.project_id)
@@ -326,6 +334,22 @@ def test_code_can_be_sent_as_an_archive(tmp_path: Path) -> None:
     assert algorithm.mirror_id == next(one.id for one in Mirror.get_list())
     assert algorithm.upload(path, purge=True)
     assert algorithm.state == ResourceState.READY
+
+
+def test_things_are_found_by_their_full_name(archive: Path) -> None:
+    user = current_connection().username
+    dataset = made("by name")
+    dataset.upload(archive)
+    found = get_dataset(f"{user}/by name")
+    assert (type(found), found.id) == (Dataset, dataset.id)
+    assert found.ls() == LISTING
+    model = Model(name="named")
+    model.save()
+    assert get_model(f"{user}/named").id == model.id
+    with pytest.raises(NotFound):
+        get_dataset(f"{user}/nothing")
+    with pytest.raises(NotFound):
+        get_task_output("TRAI" + "0" * 28)
 
 
 def test_models_belong_to_an_algorithm(archive: Path) -> None:

@@ -23,6 +23,7 @@ from anylearn_jupyter import (
     TrainTaskState,
     connect,
     disconnect,
+    get_task_output,
     quick_train,
 )
 from anylearn_jupyter.client.api import LogLine
@@ -284,8 +285,9 @@ def test_results_come_as_an_archive(code: Path, tmp_path: Path) -> None:
     results = task.get_results_file()
     assert isinstance(results, File)
     assert results.state == ResourceState.READY
-    assert list(results.files()) == ["deep"]
-    assert File.list_dir(task.results_id) == results.files()
+    assert list(results.ls()) == ["deep"]
+    assert File.list_dir(task.results_id) == results.ls()
+    assert get_task_output(task.id) == results
 
 
 def test_results_become_a_model(code: Path) -> None:
@@ -295,10 +297,10 @@ def test_results_become_a_model(code: Path) -> None:
     assert (model.name, model.description) == ("weights", "of a test")
     assert model.state == ResourceState.READY
     assert model.algorithm_id == task.algorithm_id
-    assert list(model.files()) == ["model.txt"]
+    assert list(model.ls()) == ["model.txt"]
     other = task.transform_model(file_path=".", name="all", polling=1)
     assert other.id != model.id
-    assert list(other.files()) == ["deep"]
+    assert list(other.ls()) == ["deep"]
 
 
 def test_deleting_stops(code: Path, tmp_path: Path) -> None:

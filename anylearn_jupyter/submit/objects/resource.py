@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from abc import ABC, abstractmethod
 from dataclasses import InitVar, dataclass, field, fields
 from pathlib import Path
@@ -13,6 +14,7 @@ from anylearn_jupyter.client.chunks import CHUNK_BYTES, FileChunks
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.client.download import download_resource
 from anylearn_jupyter.client.upload import ResourceUploader
+from anylearn_jupyter.home import Home, plain_name
 from anylearn_jupyter.submit.objects.saving import created, destination, needed
 from anylearn_jupyter.submit.objects.transfers import (
     ResourceDownloader,
@@ -209,21 +211,30 @@ node_id
         """List the files of a resource: name to ``{"name", "type", "child"}``, recursive."""
         return current_connection().api.list_files(resource_id)
 
-    # The modern face.
+    def ls(self, sub_path: str | None = None) -> dict[str, Any]:
+        """List its files, or those below a directory of it, as `list_dir` does."""
+        return self._api().list_files(self._id(), sub_path)
 
-    def files(self) -> dict[str, Any]:
-        """List its files, as `list_dir` does."""
-        return self._api().list_files(self._id())
-
-    def download(self, to: str | Path, subpath: str | None = None) -> Path:
-        """Fetch its files, unpacked, into a directory; gives that directory.
+    def download(
+        self, dest_dir: str | os.PathLike[str] | None = None, sub_path: str | None = None
+    ) -> str:
+        """Fetch its files, unpacked.
 
         Parameters
         ----------
-        subpath : str, optional
+        dest_dir : path, optional
+            Where the directory of them is made; default: ``results`` under ``ANYLEARN_HOME``.
+        sub_path : str, optional
             Only this file or directory of it.
+
+        Returns
+        -------
+        str
+            The directory that they are in, named by the id.
         """
-        return download_resource(self._api(), self._id(), Path(to), subpath=subpath)
+        above = Path(dest_dir) if dest_dir is not None else Home().results
+        target = above / plain_name(self._id())
+        return str(download_resource(self._api(), self._id(), target, subpath=sub_path))
 
     # Inside.
 
