@@ -19,6 +19,7 @@ from anylearn_jupyter.entities import Algorithm, ResourceState
 from anylearn_jupyter.errors import OptionError, ServerError
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.request import TrainRequest
+from anylearn_jupyter.submit.small_push import post_edit
 from anylearn_jupyter.submit.snapshot import Snapshot
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -161,7 +162,7 @@ def send_code(
     description = f"code of {captured.packing.root.name}"
     if found is None:
         found = _made(name, mirror_id, description, destination)
-    elif found.mirror_id != mirror_id:
+    if found.mirror_id != mirror_id:
         destination.api.update_algorithm(
             found.id, name, mirror_id=mirror_id, description=description
         )
@@ -171,14 +172,19 @@ def send_code(
 
 
 def _made(name: str, mirror_id: str, description: str, destination: Destination) -> Algorithm:
+    """Make the algorithm, or find the one that somebody else made since this one asked."""
     api = destination.api
-    algorithm_id = destination.create_once(
-        "algorithm",
-        name,
-        lambda key, doubtful: api.add_algorithm(
-            name, mirror_id=mirror_id, description=description, key=key, doubtful=doubtful
-        ),
-    )
+    with destination.turn(f"algorithm {name}"):
+        found = api.find_algorithm(name)
+        if found is not None:
+            return found
+        algorithm_id = destination.create_once(
+            "algorithm",
+            name,
+            lambda key, doubtful: api.add_algorithm(
+                name, mirror_id=mirror_id, description=description, key=key, doubtful=doubtful
+            ),
+        )
     return api.algorithm(algorithm_id)
 
 
@@ -193,12 +199,15 @@ def _by_git(
     ref = request.algorithm_git_ref or captured.commit
     if confirmed == algorithm.id:
         return SentCode(_ready(algorithm, destination), ref, sent=False)
-    was_sent = _pushed(algorithm, captured, destination)
-    destination.api.finish_sync(algorithm.id, captured.commit)
+    with destination.turn(f"code {algorithm.id}"):
+        posted = post_edit(algorithm, captured, destination)
+        was_sent = posted is not None or _pushed(algorithm, captured, destination)
+    if posted is None:
+        destination.api.finish_sync(algorithm.id, captured.commit)
     destination.ledger.record_code(
         destination.server, destination.user_id, algorithm.name, captured.commit, algorithm.id
     )
-    fresh = replace(algorithm, state=int(ResourceState.UPLOADING))
+    fresh = posted or replace(algorithm, state=int(ResourceState.UPLOADING))
     return SentCode(_ready(fresh, destination), ref, sent=was_sent)
 
 

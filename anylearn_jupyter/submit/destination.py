@@ -6,13 +6,16 @@ that no step can forget to write its key down first.
 
 from __future__ import annotations
 
+import hashlib
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Protocol, TypeVar
 
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.connection import Connection
+from anylearn_jupyter.client.locks import locked
 from anylearn_jupyter.entities import ResourceState
 from anylearn_jupyter.errors import LoginRequired, ServerError, ServerUnreachable
 from anylearn_jupyter.submit.ledger import Ledger
@@ -20,6 +23,9 @@ from anylearn_jupyter.submit.progress import Progress
 
 READY_TIMEOUT_S = 3600.0
 """Seconds that a server may process an upload before waiting for it ends with an error."""
+
+TURN_TIMEOUT_S = 24 * 3600.0
+"""Seconds that a submission waits for another one that sends the same."""
 
 _POLL_FROM_S = 0.05
 
@@ -94,8 +100,8 @@ class Destination:
         with self.ledger.creation(kind, self.server, self.user_id, subject) as creation:
             if creation.doubtful:
                 self.progress.note(
-                    f"An earlier request for this {kind} got no answer, so {self.connection.address}"
-                    " is asked first whether it was carried out."
+                    f"An earlier request for this {kind} got no answer, so "
+                    f"{self.connection.address} is asked first whether it was carried out."
                 )
             try:
                 creation.made = call(creation.key, creation.doubtful)
@@ -111,6 +117,23 @@ class Destination:
                 creation.refused = answered and not creation.doubtful
                 raise
         return creation.made
+
+    @contextmanager
+    def turn(self, subject: str) -> Iterator[None]:
+        """Let one process of this machine make or send one thing at a time.
+
+        Whoever gets the turn has to look again: the one before may have made just this. Several
+        notebooks, and the threads of one, submit the same directory at the same moment.
+
+        Parameters
+        ----------
+        subject : str
+            What it is, among all that this user has on this server.
+        """
+        place = f"{self.server} {self.user_id} {subject}"
+        name = hashlib.sha256(place.encode()).hexdigest()[:32]
+        with locked(self.ledger.home.uploads / f"{name}.lock", TURN_TIMEOUT_S):
+            yield
 
     def wait_ready(self, ask: Callable[[str], R], resource_id: str, what: str) -> R:
         """Ask about a resource until the server has processed what was sent.

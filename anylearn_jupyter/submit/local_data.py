@@ -9,12 +9,10 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
 from anylearn_jupyter.client.api.base import mark_of
-from anylearn_jupyter.client.locks import locked
 from anylearn_jupyter.client.upload import ResourceUploader, Uploader
 from anylearn_jupyter.entities import Resource, ResourceState
 from anylearn_jupyter.errors import NotFound
@@ -23,9 +21,6 @@ from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.fingerprint import Fingerprint
 from anylearn_jupyter.submit.ready_archive import ReadyArchive
 from anylearn_jupyter.submit.request import InputKind
-
-TURN_TIMEOUT_S = 24 * 3600.0
-"""Seconds that a process waits for another one that sends the same content."""
 
 NAME_LIMIT = 50
 
@@ -106,8 +101,7 @@ class LocalData:
         """
         if isinstance(self.content, Fingerprint):
             check_names(self.content)
-        with self._turn():
-            # Whoever had the turn before may have sent just this.
+        with self.destination.turn(self.subject):
             found = self.known()
             return (found, 0) if found is not None else self._sent()
 
@@ -191,15 +185,6 @@ class LocalData:
             )
 
         return self.destination.create_once(str(self.kind), self.subject, add)
-
-    @contextmanager
-    def _turn(self) -> Iterator[None]:
-        """Let one process of this machine send a content at a time."""
-        place = f"{self.destination.server} {self.destination.user_id} {self.subject}"
-        name = hashlib.sha256(place.encode()).hexdigest()[:32]
-        uploads = self.destination.ledger.home.uploads
-        with locked(uploads / f"{name}.lock", TURN_TIMEOUT_S):
-            yield
 
 
 _WORDS = {InputKind.DATASET: "data", InputKind.MODEL: "model"}

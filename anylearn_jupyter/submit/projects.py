@@ -55,14 +55,18 @@ def find_project(request: TrainRequest, destination: Destination) -> Project | N
 
 
 def make_project(request: TrainRequest, destination: Destination) -> Project:
-    """Make the project that `find_project` did not find, once."""
+    """Make the project that `find_project` did not find, unless somebody else just did."""
     name = request.project_name or f"{_GENERATED}{secrets.token_hex(3)}"
     subject = request.project_name or _GENERATED
-    project_id = destination.create_once(
-        "project",
-        subject,
-        lambda key, doubtful: destination.api.add_project(
-            name, "made by anylearn-jupyter", key, doubtful=doubtful
-        ),
-    )
+    with destination.turn(f"project {subject}"):
+        found = find_project(request, destination)
+        if found is not None:
+            return found
+        project_id = destination.create_once(
+            "project",
+            subject,
+            lambda key, doubtful: destination.api.add_project(
+                name, "made by anylearn-jupyter", key, doubtful=doubtful
+            ),
+        )
     return destination.api.project(project_id)
