@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import secrets
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass
 
 from anylearn_jupyter import entities
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.submit.objects.saving import created, needed
+from anylearn_jupyter.submit.objects.server_object import ServerObject
 from anylearn_jupyter.submit.task import TrainTask
 
 
 @dataclass
-class Project:
+class Project(ServerObject):
     """A group of tasks.
 
     Attributes
@@ -33,13 +34,6 @@ class Project:
     update_time: str | None = None
     creator_id: str | None = None
     datasets: list[str] | None = None
-    load_detail: InitVar[bool] = field(default=False, kw_only=True)
-    server: str | None = field(default=None, kw_only=True, repr=False, compare=False)
-
-    def __post_init__(self, load_detail: bool) -> None:
-        """Ask the server, if that is wanted."""
-        if load_detail:
-            self.get_detail()
 
     @classmethod
     def of(cls, found: entities.Project, server: str | None = None) -> Project:
@@ -91,7 +85,7 @@ class Project:
         NotFound
             There is none of that id.
         """
-        self._take(current_connection(self.server).api.project(self._id()))
+        self._take(self.connection().api.project(self._id()))
 
     def save(self) -> bool:
         """Make it on the server, or change what is there; gives True.
@@ -106,7 +100,7 @@ class Project:
         name, description = needed(self.name, "Project.name"), self.description or ""
         datasets = self.datasets or []
         if self.id is not None:
-            api = current_connection(self.server).api
+            api = self.connection().api
             api.update_project(self.id, name, description, datasets)
             return True
         self.id = created(
@@ -121,7 +115,7 @@ class Project:
 
     def delete(self, force: bool = False) -> bool:
         """Delete it; gives True."""
-        current_connection(self.server).api.delete_project(self._id(), force=force)
+        self.connection().api.delete_project(self._id(), force=force)
         return True
 
     def get_train_tasks(self, load_detail: bool = False) -> list[TrainTask]:
@@ -132,7 +126,7 @@ class Project:
         load_detail : bool, default False
             Ask for each one's attributes; lists leave some out.
         """
-        connection = current_connection(self.server)
+        connection = self.connection()
         tasks = [
             TrainTask.seen(detail, connection)
             for detail in connection.api.project_tasks(self._id())

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import InitVar, dataclass, field
+from dataclasses import dataclass, field
 
 from anylearn_jupyter import entities
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.submit.objects.saving import needed
+from anylearn_jupyter.submit.objects.server_object import ServerObject
 
 
 @dataclass
-class QuotaGroup:
+class QuotaGroup(ServerObject):
     """A group of resources; the server's users cannot change it.
 
     Attributes
@@ -32,13 +33,6 @@ class QuotaGroup:
     capacity: dict[str, float] = field(default_factory=dict)
     default: dict[str, float] = field(default_factory=dict)
     allocated: dict[str, float] = field(default_factory=dict)
-    load_detail: InitVar[bool] = field(default=False, kw_only=True)
-    server: str | None = field(default=None, kw_only=True, repr=False, compare=False)
-
-    def __post_init__(self, load_detail: bool) -> None:
-        """Ask the server, if that is wanted."""
-        if load_detail:
-            self.get_detail()
 
     @classmethod
     def get_list(cls) -> list[QuotaGroup]:
@@ -58,7 +52,7 @@ class QuotaGroup:
         NotFound
             There is none.
         """
-        connection = current_connection(self.server)
+        connection = self.connection()
         if self.id:
             self._take(connection.api.quota_group(self.id))
             return

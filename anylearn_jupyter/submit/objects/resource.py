@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
-from dataclasses import InitVar, dataclass, field, fields
+from abc import abstractmethod
+from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
@@ -16,6 +16,7 @@ from anylearn_jupyter.client.download import download_resource
 from anylearn_jupyter.client.upload import ResourceUploader
 from anylearn_jupyter.home import Home, plain_name
 from anylearn_jupyter.submit.objects.saving import created, destination, needed
+from anylearn_jupyter.submit.objects.server_object import ServerObject
 from anylearn_jupyter.submit.objects.transfers import (
     ResourceDownloader,
     SyncResourceDownloader,
@@ -24,17 +25,15 @@ from anylearn_jupyter.submit.objects.transfers import (
 
 
 @dataclass
-class Resource(ABC):
+class Resource(ServerObject):
     """Something on the server that has content: its facts as last heard, and what can be done.
 
     Parameters
     ----------
     id : str, optional
         None for what is not on the server yet; `save` registers it.
-    load_detail : bool, default False
-        Ask the server for everything else at once.
-    server : str, optional
-        ``local`` or an address; default: this process's server at each call.
+    load_detail, server
+        As for `ServerObject`.
 
     Attributes
     ----------
@@ -61,15 +60,8 @@ node_id
     size: str | None = None
     creator_id: str | None = None
     node_id: str | None = None
-    load_detail: InitVar[bool] = field(default=False, kw_only=True)
-    server: str | None = field(default=None, kw_only=True, repr=False, compare=False)
 
     kind: ClassVar[str]
-
-    def __post_init__(self, load_detail: bool) -> None:
-        """Ask the server, if that is wanted."""
-        if load_detail:
-            self.get_detail()
 
     # What each kind says of itself.
 
@@ -239,7 +231,7 @@ node_id
     # Inside.
 
     def _api(self) -> Api:
-        return current_connection(self.server).api
+        return self.connection().api
 
     def _id(self) -> str:
         return needed(self.id, f"{type(self).__name__}.id")
