@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import re
@@ -108,6 +109,32 @@ def test_dependencies_are_those_of_the_project() -> None:
     table = text.split("## At run time")[1].split("##")[0]
     listed = re.findall(r"^\| (\S+) \|", table, re.MULTILINE)
     assert listed[2:] == [re.split(r"[>=<]", line)[0] for line in declared]
+
+
+def defined_tests(path: Path) -> set[str]:
+    """Give the tests that a file defines, without running it."""
+    tree = ast.parse(path.read_text(encoding="utf-8"))
+    return {
+        node.name
+        for node in tree.body
+        if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef) and node.name[:5] == "test_"
+    }
+
+
+def test_every_fault_names_tests_that_exist() -> None:
+    """What the page of faults says is shown is shown by something."""
+    text = (DOCS / "faults.md").read_text(encoding="utf-8")
+    named = re.findall(r"`(tests/[\w/]+\.py)(?:::(\w+))?`", text)
+    missing = [
+        f"{file}::{name}"
+        for file, name in named
+        if not (ROOT / file).exists() or (name and name not in defined_tests(ROOT / file))
+    ]
+    assert missing == []
+    rows = [line for line in text.splitlines() if re.match(r"\| [A-H]\d+( ★)? \| .* `tests/", line)]
+    assert len(rows) > 70
+    starred = {line.split()[1] for line in rows if "★" in line}
+    assert len(starred) == 15, f"the fifteen rows that gate a release: {sorted(starred)}"
 
 
 @pytest.mark.parametrize("page", RUNNABLE, ids=lambda page: page.stem)
