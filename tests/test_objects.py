@@ -226,7 +226,14 @@ def test_quick_train_gives_a_strategy_a_list_too(tmp_path: Path) -> None:
     assert (type(algorithm), type(dataset), type(project)) == (Algorithm, Dataset, Project)
     assert algorithm.state == dataset.state == ResourceState.READY
     assert (algorithm.id, project.id) == (task.algorithm_id, task.project_id)
-    assert dataset.description is not None
+    # The fingerprint's mark is not the user's text, and is kept when that is changed.
+    assert dataset.description == "data"
+    dataset.description = "changed"
+    dataset.save()
+    dataset.get_detail()
+    assert dataset.description == "changed"
+    raw = current_connection().api.dataset(str(dataset.id)).description
+    assert raw.startswith("changed [anylearn:fp1:")
     task.wait()
 
 

@@ -10,6 +10,7 @@ import os
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -107,18 +108,28 @@ def as_published(script: str) -> str:
     return changed
 
 
+@pytest.fixture(scope="module")
+def plain_gateway(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineHome]:
+    """A server that offers nothing but the published API."""
+    made = EngineHome(tmp_path_factory.mktemp("gateway") / "anylearn-home")
+    made.start("--plain-gateway")
+    yield made
+    made.stop("--tasks")
+    made.wait_gone()
+
+
 @pytest.mark.parametrize("path", SCRIPTS, ids=lambda path: path.stem)
 def test_a_script_runs_on_ours_as_on_the_published_client(
-    path: Path, shared_engine: EngineHome, tmp_path: Path
+    path: Path, shared_engine: EngineHome, plain_gateway: EngineHome, tmp_path: Path
 ) -> None:
-    script = path.read_text(encoding="utf-8")
-    ours = told(
-        run(script, Path(sys.executable), tmp_path / "ours", shared_engine, f"ours-{path.stem}")
-    )
-    assert len(ours) > 10
+    script, ours = path.read_text(encoding="utf-8"), Path(sys.executable)
+    here = told(run(script, ours, tmp_path / "here", shared_engine, f"here-{path.stem}"))
+    assert len(here) > 10
+    plain = told(run(script, ours, tmp_path / "plain", plain_gateway, path.stem))
+    assert plain == here
     if not PUBLISHED.exists():
         pytest.skip("the published client is not there: run `python tools/published_client.py`")
     theirs = told(
         run(as_published(script), PUBLISHED, tmp_path / "theirs", shared_engine, f"pub-{path.stem}")
     )
-    assert ours == theirs
+    assert here == theirs

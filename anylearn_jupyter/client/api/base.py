@@ -30,6 +30,20 @@ def mark_of(key: str) -> str:
     return f"[anylearn:{key}]"
 
 
+def parted(description: str) -> tuple[str, str]:
+    """Part a description into its free text and the marks at its end.
+
+    Examples
+    --------
+    >>> parted("Digits [anylearn:fp1:ab] [anylearn:k1]")
+    ('Digits', '[anylearn:fp1:ab] [anylearn:k1]')
+    """
+    found = _MARKS.search(description)
+    if found is None:
+        return description, ""
+    return description[: found.start()], " ".join(found.group().split())
+
+
 def marked(description: str, mark: str = "") -> str:
     """Put a mark at the end of a description, and cut the free text in front of all marks.
 
@@ -38,9 +52,8 @@ def marked(description: str, mark: str = "") -> str:
     >>> marked("Digits [anylearn:fp1:ab]", "[anylearn:k1]")
     'Digits [anylearn:fp1:ab] [anylearn:k1]'
     """
-    found = _MARKS.search(description)
-    free = description[: found.start()] if found else description
-    marks = " ".join([*(found.group().split() if found else ()), *([mark] if mark else ())])
+    free, marks = parted(description)
+    marks = f"{marks} {mark}".strip()
     room = DESCRIPTION_LIMIT - len(marks) - 1 if marks else DESCRIPTION_LIMIT
     if len(free) > room:
         free = free[: max(room - 1, 0)] + "…"

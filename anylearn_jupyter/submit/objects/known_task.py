@@ -6,6 +6,7 @@ import json
 from dataclasses import fields, replace
 from typing import Any, Generic, Self, TypedDict, TypeVar, Unpack, overload
 
+from anylearn_jupyter.client.api.base import parted
 from anylearn_jupyter.client.connection import Connection, chosen_server, current_connection
 from anylearn_jupyter.config import Settings
 from anylearn_jupyter.entities import Exit, TaskDetail, TaskState
@@ -76,7 +77,6 @@ class KnownTask:
     It holds no connection: it knows its server by name and asks for a live connection each time.
     """
 
-    description = Told[str]()
     creator_id = Told[str]()
     project_id = Told[str]()
     algorithm_id = Told[str]()
@@ -143,6 +143,15 @@ class KnownTask:
     @name.setter
     def name(self, value: str) -> None:
         self._set("name", value)
+
+    @property
+    def description(self) -> str:
+        """Its description, without the mark that the client may have put at its end."""
+        return parted(self._detail.description)[0]
+
+    @description.setter
+    def description(self, value: str) -> None:
+        self._set("description", value)
 
     @property
     def detail(self) -> TaskDetail:

@@ -97,7 +97,7 @@ class Project(ServerObject):
         ServerError, ServerUnreachable
             As the server says. Saving again makes nothing twice.
         """
-        name, description = needed(self.name, "Project.name"), self.description or ""
+        name, description = needed(self.name, "Project.name"), self._kept(self.description) or ""
         datasets = self.datasets or []
         if self.id is not None:
             api = self.connection().api
@@ -140,6 +140,7 @@ class Project(ServerObject):
         return needed(self.id, "Project.id")
 
     def _take(self, found: entities.Project) -> None:
-        self.id, self.name, self.description = found.id, found.name, found.description
+        self.id, self.name = found.id, found.name
+        self.description = self._shown(found.description)
         self.create_time, self.update_time = found.create_time, found.update_time
         self.creator_id, self.datasets = found.creator_id, list(found.datasets)

@@ -79,7 +79,7 @@ node_id
         """Give the fields that `save` sends; None leaves one out."""
         return {
             "name": self.name,
-            "description": self.description,
+            "description": self._kept(self.description),
             "public": self.public,
             "filename": self.filename,
         }
@@ -242,6 +242,7 @@ node_id
         for one in fields(found):
             if one.name in own:
                 setattr(self, one.name, getattr(found, one.name))
+        self.description = self._shown(found.description)
 
     @classmethod
     def _sent(
