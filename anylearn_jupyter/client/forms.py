@@ -30,22 +30,28 @@ def encode_form(form: Form | None) -> bytes:
 
 
 def encode_chunk(file_id: str, index: int, data: bytes) -> tuple[bytes, str]:
-    """Write one part of an upload as multipart, with a single copy of its bytes.
-
-    Returns
-    -------
-    tuple
-        The body and its content type.
+    """Write one part of an upload as multipart; see `encode_file`.
 
     Notes
     -----
     Source: HTTP API, section 6.3: fields ``file_id`` and ``chunk``, and a part ``file`` whose file
     name is ``file``.
     """
+    return encode_file({"file_id": file_id, "chunk": index}, data)
+
+
+def encode_file(fields: Mapping[str, object], data: bytes) -> tuple[bytes, str]:
+    """Write fields and a part ``file`` as multipart, with a single copy of its bytes.
+
+    Returns
+    -------
+    tuple
+        The body and its content type.
+    """
     boundary = secrets.token_hex(16)
     head = "".join(
         f'--{boundary}\r\nContent-Disposition: form-data; name="{name}"\r\n\r\n{value}\r\n'
-        for name, value in (("file_id", file_id), ("chunk", index))
+        for name, value in fields.items()
     )
     head += (
         f'--{boundary}\r\nContent-Disposition: form-data; name="file"; filename="file"\r\n'

@@ -27,6 +27,7 @@ from anylearn_jupyter.engine.handlers import (
     transfer,
     transform,
 )
+from anylearn_jupyter.engine.incoming import MAX_PACK_BYTES
 from anylearn_jupyter.engine.request import Request
 
 if TYPE_CHECKING:
@@ -184,6 +185,14 @@ ROUTES: tuple[Route, ...] = (
     ),
     Route("POST", "/api/resource/upload_finish", transfer.upload_finish),
     Route("POST", "/api/resource/sync_finish", algorithms.sync_finish),
+    Route(
+        "POST",
+        "/api/resource/push_pack",
+        algorithms.push_pack,
+        max_bytes=MAX_PACK_BYTES + SMALL_BYTES,
+        multipart=True,
+        is_own=True,
+    ),
     Route("POST", "/api/resource/compression", transfer.compress),
     Route("GET", "/api/resource/compression", transfer.compression),
     Route("GET", "/api/resource/download", transfer.download),

@@ -19,6 +19,7 @@ from anylearn_jupyter.entities import Algorithm, ResourceState
 from anylearn_jupyter.errors import OptionError, ServerError
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.request import TrainRequest
+from anylearn_jupyter.submit.small_push import post_edit
 from anylearn_jupyter.submit.snapshot import Snapshot
 
 _NAME = re.compile(r"[A-Za-z0-9_.-]+")
@@ -199,12 +200,14 @@ def _by_git(
     if confirmed == algorithm.id:
         return SentCode(_ready(algorithm, destination), ref, sent=False)
     with destination.turn(f"code {algorithm.id}"):
-        was_sent = _pushed(algorithm, captured, destination)
-    destination.api.finish_sync(algorithm.id, captured.commit)
+        posted = post_edit(algorithm, captured, destination)
+        was_sent = posted is not None or _pushed(algorithm, captured, destination)
+    if posted is None:
+        destination.api.finish_sync(algorithm.id, captured.commit)
     destination.ledger.record_code(
         destination.server, destination.user_id, algorithm.name, captured.commit, algorithm.id
     )
-    fresh = replace(algorithm, state=int(ResourceState.UPLOADING))
+    fresh = posted or replace(algorithm, state=int(ResourceState.UPLOADING))
     return SentCode(_ready(fresh, destination), ref, sent=was_sent)
 
 

@@ -34,6 +34,8 @@ from anylearn_jupyter.submit.ledger_file import is_damage, open_ledger, set_asid
 SETTLED_AFTER_S = 3600.0
 """Age after which a creation counts as abandoned, whatever process has its number now."""
 
+_LAST_COMMITS = 16
+
 _log = logging.getLogger(__name__)
 
 
@@ -273,6 +275,16 @@ class Ledger:
                 (server, user_id, name, commit),
             ).fetchone()
         return None if row is None else str(row["algorithm_id"])
+
+    def commits_of(self, server: str, user_id: str, algorithm_id: str) -> list[str]:
+        """Give the commits that were last brought to an algorithm from here, newest first."""
+        with self._connection() as connection:
+            rows = connection.execute(
+                "SELECT commit_id FROM code WHERE server = ? AND user_id = ? AND algorithm_id = ? "
+                "ORDER BY recorded_ms DESC LIMIT ?",
+                (server, user_id, algorithm_id, _LAST_COMMITS),
+            ).fetchall()
+        return [str(row["commit_id"]) for row in rows]
 
     def record_code(
         self, server: str, user_id: str, name: str, commit: str, algorithm_id: str

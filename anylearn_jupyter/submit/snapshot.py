@@ -63,7 +63,7 @@ REQUIREMENTS = "requirements.txt"
 
 _TRIES = 3
 _WHO, _WHEN, _MESSAGE = "anylearn <anylearn@localhost>", 1_000_000_000, "snapshot"
-_SMALL_PACK_BYTES = 1 << 18
+_SMALL_PACK_BYTES, _MOST_OBJECTS = 1 << 18, 100
 _BASES = 2
 
 _LEFT_OUT = re.compile(r"^Ignoring path (.*)$", re.MULTILINE)
@@ -160,7 +160,7 @@ class Snapshot:
         it.
         """
         self._check_store()
-        small = self._small_pack(have)
+        small = self.small_pack(have)
         if small is not None:
             yield small
             return
@@ -189,15 +189,32 @@ class Snapshot:
         except GitFailed as error:
             raise self._lost(str(error)) from error
 
-    def _small_pack(self, have: Set[str]) -> bytes | None:
-        """Give the pack where all that the server lacks is little and lies ready, else None."""
+    def small_pack(self, have: Set[str], *, most_objects: int = _MOST_OBJECTS) -> bytes | None:
+        """Give the pack where all that a server lacks is little and lies ready, else None.
+
+        Parameters
+        ----------
+        have : set of str
+            Commits that the server has.
+        most_objects : int
+            More of them are not little.
+
+        Raises
+        ------
+        SnapshotError
+            As for `pack`.
+        """
         bases = [commit for _, commit in self._recent if commit in have][-_BASES:]
-        lacking = self._store.objects_of(self.commit) if bases else set()
+        if not bases:
+            return None
+        lacking = self._store.objects_of(self.commit)
+        if bytes.fromhex(self.commit) not in lacking:
+            return None
         for commit in bases:
             lacking -= self._store.objects_of(commit)
-        loose, found, size = self._store.objects, [], 0
-        if not bases or (not lacking and self.commit not in have):
+        if len(lacking) > most_objects:
             return None
+        loose, found, size = self._store.objects, [], 0
         try:
             for object_id in lacking:
                 one = loose.read(object_id)

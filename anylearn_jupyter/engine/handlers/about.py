@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from anylearn_jupyter.engine.incoming import MAX_OBJECTS, MAX_PACK_BYTES
 from anylearn_jupyter.engine.inputs import MIRROR_ID, MIRROR_NAME
 from anylearn_jupyter.engine.launch import SUBMITTER_VARIABLES
 from anylearn_jupyter.engine.machine import DEFAULT_GROUP
@@ -47,6 +48,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
             "interpreter": {"environment": list(SUBMITTER_VARIABLES)},
             "idempotency": {},
             "git_bearer": {},
+            "pack_post": {"max_bytes": MAX_PACK_BYTES, "max_objects": MAX_OBJECTS},
             "counters": {},
             "engine": {},
         },

@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from anylearn_jupyter.engine.handlers import create_once
+from anylearn_jupyter.engine.incoming import PackRefused, has_commit, take_in
 from anylearn_jupyter.engine.inputs import MIRROR_ID
 from anylearn_jupyter.engine.repositories import GitFailed
 from anylearn_jupyter.engine.request import (
@@ -125,13 +126,39 @@ async def delete(engine: Engine, request: Request) -> dict[str, str]:
 async def sync_finish(engine: Engine, request: Request) -> dict[str, str]:
     """Take note that a commit was pushed; refused where it is not here."""
     row = own_algorithm(engine, request, request.form.id("algorithm_id", "ALGO", what="algorithm"))
+    commit = _commit_id(request)
+    repository = engine.repositories.path(request.user.name, row.name)
+    if not await asyncio.to_thread(has_commit, repository, commit):
+        raise conflict(f"The commit {commit} has not arrived; push it again, then finish.")
+    _is_complete(engine, row, commit)
+    return mutation(row.id, "The code is there.")
+
+
+async def push_pack(engine: Engine, request: Request) -> dict[str, Any]:
+    """Take a small pack and the branch of its commit: a push and its end in one."""
+    row = own_algorithm(engine, request, request.form.id("algorithm_id", "ALGO", what="algorithm"))
+    commit = _commit_id(request)
+    if request.part is None:
+        raise bad("The part 'file' with the pack is missing.")
+    engine.database.count(git_bytes=len(request.part))
+    repository = engine.repositories.path(request.user.name, row.name)
+    try:
+        await asyncio.to_thread(take_in, repository, commit, request.part)
+    except PackRefused as error:
+        raise conflict(f"The pack for {commit} is not taken: {error}.") from error
+    _is_complete(engine, row, commit)
+    changed = own_algorithm(engine, request, row.id)
+    return {**mutation(row.id, "The code is there."), "algorithm": _json(engine, changed)}
+
+
+def _commit_id(request: Request) -> str:
     commit = request.form.text("checkout_sha")
     if not _COMMIT.fullmatch(commit):
         raise bad(f"The field 'checkout_sha' is {shown(commit)}; it is a commit's 40 digits.")
-    repository = engine.repositories.path(request.user.name, row.name)
-    found = await asyncio.to_thread(engine.repositories.has, repository, commit)
-    if found != commit:
-        raise conflict(f"The commit {commit} has not arrived; push it again, then finish.")
+    return commit
+
+
+def _is_complete(engine: Engine, row: AlgorithmRow, commit: str) -> None:
     engine.resources.change(
         row.id,
         commit_id=commit,
@@ -139,7 +166,6 @@ async def sync_finish(engine: Engine, request: Request) -> dict[str, str]:
         problem="",
         uploaded_ms=engine.now_ms(),
     )
-    return mutation(row.id, "The code is there.")
 
 
 def _values(name: str, request: Request, known: AlgorithmRow | None) -> dict[str, Any]:

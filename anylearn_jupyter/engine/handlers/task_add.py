@@ -244,6 +244,8 @@ async def _commit(engine: Engine, request: Request, algorithm: AlgorithmRow, ref
         raise conflict(f"The algorithm {algorithm.name!r} has no complete code; send it first.")
     if not ref:
         return algorithm.commit_id
+    if ref == algorithm.commit_id:
+        return ref  # seen when it came
     repository = engine.repositories.path(request.user.name, algorithm.name)
     found = await asyncio.to_thread(engine.repositories.has, repository, ref)
     if found is None:
