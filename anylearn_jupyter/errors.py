@@ -18,6 +18,8 @@ The tree, by who can act on it::
       WaitEnded              the time that the caller allowed is up; the task goes on
       EngineError            the embedded engine: cannot start, does not answer, is not ours
 
+An interrupt (■, Ctrl-C) becomes `Interrupted`, which is a KeyboardInterrupt and none of these.
+
 A message is one sentence that names the input and the way out. Every error here is an ordinary
 exception: it can be caught by class, and uncaught it stops Run All. In IPython the traceback of
 these errors is left out (``_render_traceback_``), as it would describe our code, not the mistake.
@@ -135,3 +137,14 @@ class WaitEnded(AnylearnError, TimeoutError):
 
 class EngineError(AnylearnError):
     """The embedded engine cannot start, does not answer, or is not this user's."""
+
+
+class Interrupted(KeyboardInterrupt):
+    """The user interrupted a call of ours; the message says what goes on without it.
+
+    No AnylearnError: who catches these means to go on after a failure, not after an interrupt.
+    """
+
+    def _render_traceback_(self) -> list[str]:
+        """Give IPython the sentence instead of where in our code the interrupt came."""
+        return [f"{type(self).__name__}: {self}"]

@@ -25,6 +25,7 @@ whole or absent, never half.
 
 from __future__ import annotations
 
+import errno
 import hashlib
 import hmac
 import json
@@ -34,6 +35,8 @@ import secrets
 import stat
 import sys
 import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -156,6 +159,28 @@ def plain_name(text: str) -> str:
     if _PLAIN_NAME.fullmatch(text):
         return text
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+@contextmanager
+def said_when_full() -> Iterator[None]:
+    """Say in a sentence that a disk is full, whatever it was that could not be written.
+
+    Raises
+    ------
+    ConfigError
+        Instead of the error of the file or of the database.
+    """
+    try:
+        yield
+    except Exception as error:
+        number, sqlite_name = getattr(error, "errno", 0), getattr(error, "sqlite_errorname", "")
+        if number not in (errno.ENOSPC, errno.EDQUOT) and sqlite_name != "SQLITE_FULL":
+            raise
+        place = getattr(error, "filename", None) or Home().root
+        raise ConfigError(
+            f"There is no room left on the disk of {place}; make room there, or set ANYLEARN_HOME "
+            "to a directory on another disk."
+        ) from error
 
 
 def make_private_directory(path: Path) -> Path:

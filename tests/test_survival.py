@@ -197,7 +197,7 @@ def test_no_ending_of_a_kernel_reaches_the_task(
     ending(kernel)
     if ending is interrupt:
         outputs = kernel.outputs_of(sent)
-        assert [o["ename"] for o in outputs if o["type"] == "error"] == ["KeyboardInterrupt"]
+        assert [o["ename"] for o in outputs if o["type"] == "error"] == ["Interrupted"]
     reader.read_lines(reader.text.count("\n") + 50)
 
     assert process.is_running()

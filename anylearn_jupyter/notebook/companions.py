@@ -174,16 +174,23 @@ def print_log(
     names = Names(shell.user_ns)
     task = one_task(task_id, names)
     chosen = _Lines(pattern if pattern is None else names.text(pattern), _count(tail))
-    text = TerminalText()
     if not follow:
+        text = TerminalText()
         chosen.take(text.feed(task.log_text()))
         chosen.take(text.close())
         chosen.flush()
         return
     if not task.get_detail().finished:
         say(f"Task {name_of(task)}; an interrupt stops the watching, not the task.")
+    with task.outliving_interrupts():
+        _follow(task, chosen, everything=tail is None)
+
+
+def _follow(task: TrainTask, chosen: _Lines, *, everything: bool) -> None:
+    """Print what is there and what comes, until the task has ended."""
+    text = TerminalText()
     # Of what is there already only the last lines are wanted; what comes then is all new.
-    unread = len(task.log_text()) if tail is not None else 0
+    unread = 0 if everything else len(task.log_text())
     for event in task.follow():
         if event.kind == "gone":
             raise NotFound(f"The task {task.id} is not on {task.server} any more.")

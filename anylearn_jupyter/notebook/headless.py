@@ -55,7 +55,8 @@ def watch_to_the_end(task: TrainTask) -> None:
     from anylearn_jupyter.notebook.card import show_static
 
     say(waiting_text(task))
-    LogPrinter(task).print_to_the_end()
+    with task.outliving_interrupts():
+        LogPrinter(task).print_to_the_end()
     show_static(task)
     task.raise_if_failed()
 

@@ -16,6 +16,7 @@ from traitlets import TraitError, Unicode, validate
 
 from anylearn_jupyter.errors import ConfigError, OptionError
 from anylearn_jupyter.notebook.arguments import parse_line
+from anylearn_jupyter.notebook.guard import said
 from anylearn_jupyter.notebook.options import TRAIN_ARGUMENTS, declared, parser_of
 
 if TYPE_CHECKING:
@@ -31,13 +32,13 @@ _ID_HELP = "an id or its unique beginning, a name, last, or a variable that hold
 def _line(function: F) -> F:
     """Register a method as ``%name``; IPython's decorator hides its type."""
     line_magic(function)
-    return function
+    return said(function)
 
 
 def _line_or_cell(function: F) -> F:
     """Register a method as both ``%name`` and ``%%name``."""
     line_cell_magic(function)
-    return function
+    return said(function)
 
 
 @magics_class

@@ -12,6 +12,8 @@ from typing import Any
 
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.entities import Algorithm, Dataset, Project, TaskDetail
+from anylearn_jupyter.errors import Interrupted
+from anylearn_jupyter.home import said_when_full
 from anylearn_jupyter.submit.checks import check_request
 from anylearn_jupyter.submit.code import SentCode, send_code
 from anylearn_jupyter.submit.description import describe
@@ -26,6 +28,8 @@ from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.survey import Survey, local_data_of, survey
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.task_form import TaskCommand, submitter, task_form
+
+_CREATING = "Creating the task"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,12 +79,31 @@ def submit(request: TrainRequest, progress: Progress | None = None) -> Submissio
         A mistake that was found here; nothing has been sent.
     ServerError, ServerUnreachable, LoginRequired, EngineError
         As the server says. Submitting again goes on from there, and makes nothing twice.
+    Interrupted
+        By the user; it says whether there may be a task.
 
     Notes
     -----
     Source: quick_train spec, "The steps".
     """
     told = ToldProgress(progress or SilentProgress())
+    try:
+        with said_when_full():
+            return _submitted(request, told)
+    except KeyboardInterrupt:
+        raise Interrupted(_interrupted_text(told.at)) from None
+
+
+def _interrupted_text(step: str) -> str:
+    if step == _CREATING:
+        return (
+            "the task was being created, so it may be there (`%anylearn_tasks`) or not. Submitting "
+            "again asks the server first, and makes nothing twice."
+        )
+    return f"at the step '{step or 'Checking'}'; no task was created. Run it again to submit it."
+
+
+def _submitted(request: TrainRequest, told: ToldProgress) -> Submission:
     check_request(request)
     with Ledger() as ledger:
         prepared = prepare(request, told, ledger.home)
@@ -92,7 +115,7 @@ def submit(request: TrainRequest, progress: Progress | None = None) -> Submissio
         inputs = provide_inputs(prepared, found, code.algorithm, destination)
         project = found.project or make_project(request, destination)
         command = TaskCommand.of(request, [(one.input.name, one.resource.id) for one in inputs])
-        told.step("Creating the task")
+        told.step(_CREATING)
         detail = create_task(prepared, found, code, project, command, inputs, destination)
         facts = describe(
             prepared,

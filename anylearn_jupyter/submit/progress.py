@@ -53,6 +53,11 @@ class ToldProgress:
     ----------
     progress : Progress
         Who listens.
+
+    Attributes
+    ----------
+    at : str
+        The step that was begun last.
     """
 
     def __init__(self, progress: Progress) -> None:
@@ -60,6 +65,7 @@ class ToldProgress:
         self._thread = threading.get_ident()
         self._notes: list[str] = []
         self._passed_on = 0
+        self.at = ""
 
     @property
     def notes(self) -> tuple[str, ...]:
@@ -68,6 +74,7 @@ class ToldProgress:
 
     def step(self, name: str, detail: str = "") -> None:
         """Pass a step on."""
+        self.at = name
         self._pass_on()
         self._progress.step(name, detail)
 

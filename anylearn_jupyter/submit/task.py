@@ -10,6 +10,7 @@ import asyncio
 import re
 import threading
 from collections.abc import Generator, Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -19,7 +20,13 @@ from anylearn_jupyter.client.download import download_resource
 from anylearn_jupyter.client.follow import START, Cursor, Event, follow
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskDetail, TaskPhase
-from anylearn_jupyter.errors import NotFound, ServerUnreachable, TaskFailed, WaitEnded
+from anylearn_jupyter.errors import (
+    Interrupted,
+    NotFound,
+    ServerUnreachable,
+    TaskFailed,
+    WaitEnded,
+)
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.globs import Glob
 from anylearn_jupyter.submit.metric_lines import METRIC_MARK, MetricPoint, MetricReader
@@ -89,6 +96,8 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
             The time was up; the task goes on.
         NotFound
             The server has no such task any more.
+        Interrupted
+            By the user; the task goes on.
         """
         if self._detail.finished:
             return self._detail
@@ -98,12 +107,30 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
             timer.daemon = True
             timer.start()
         try:
-            self._wait_for_end(stop)
+            with self.outliving_interrupts():
+                self._wait_for_end(stop)
         finally:
             stop.set()
             if timer is not None:
                 timer.cancel()
         return self._detail
+
+    @contextmanager
+    def outliving_interrupts(self) -> Iterator[None]:
+        """Say, where the user interrupts the block, that the task goes on.
+
+        Raises
+        ------
+        Interrupted
+            Instead of KeyboardInterrupt.
+        """
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise Interrupted(
+                f"the task {one_line(self.name)} ({self.id}) goes on. `%anylearn_resume {self.id}` "
+                f"shows it, `%anylearn_stop {self.id}` stops it."
+            ) from None
 
     def _wait_for_end(self, stop: threading.Event) -> None:
         for event in follow(self.connection, {self.id: self._end_of_log()}, stop=stop):
