@@ -5,7 +5,7 @@ from __future__ import annotations
 import errno
 import os
 import sqlite3
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +13,7 @@ import pytest
 from anylearn_jupyter.errors import ConfigError, Interrupted
 from anylearn_jupyter.home import said_when_full
 from anylearn_jupyter.notebook.guard import said
+from conftest import engine_command
 from kernel_fixtures import RealKernel, kernels
 
 __all__ = ["kernels"]
@@ -29,14 +30,17 @@ pipeline.{name} = held
 
 
 @pytest.fixture
-def kernel(kernels: Callable[[Path], RealKernel], home: Path, tmp_path: Path) -> RealKernel:
-    """Start a kernel beside a script."""
+def kernel(
+    kernels: Callable[[Path], RealKernel], home: Path, tmp_path: Path
+) -> Iterator[RealKernel]:
+    """Start a kernel beside a script, and end its engine and tasks afterwards."""
     project = tmp_path / "project"
     project.mkdir()
     (project / "train.py").write_text("import time\nprint('begun')\ntime.sleep(60)\n")
     started = kernels(project)
     started.run("%load_ext anylearn_jupyter")
-    return started
+    yield started
+    engine_command("stop", "--tasks", check=False)
 
 
 def interrupted(kernel: RealKernel, source: str, until: str) -> str:
