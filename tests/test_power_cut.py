@@ -20,6 +20,7 @@ import pytest
 from anylearn_jupyter.client import credentials
 from anylearn_jupyter.client.credentials import Login
 from anylearn_jupyter.config import save_default_host
+from anylearn_jupyter.engine.repositories import Repositories
 from anylearn_jupyter.engine.task_files import (
     TaskFiles,
     read_record,
@@ -72,6 +73,14 @@ def write_end(home: Home, number: int) -> None:
     write_exit(files_of(home), {"kind": "exit", "number": number, "padding": "x" * 1000})
 
 
+def repository_of(home: Home) -> object:
+    """Give the parts of a repository that git needs to take it for one; None where it is absent."""
+    path = home.engine / "git" / "ada" / "code.git"
+    if not path.exists():
+        return None
+    return [(path / name).read_bytes() for name in ("HEAD", "config", "info/attributes")]
+
+
 KEPT: dict[str, Kept] = {
     "config": Kept(
         lambda home, number: save_default_host(home, f"http://h{number}"),
@@ -97,6 +106,11 @@ KEPT: dict[str, Kept] = {
         lambda home: number_in(files_of(home).launch),
     ),
     "how it ended": Kept(write_end, lambda home: number_in(files_of(home).exit), before=False),
+    "repository": Kept(
+        lambda home, number: Repositories(home.engine / "git").create("ada", "code"),
+        repository_of,
+        before=False,
+    ),
     "ledger": Kept(
         lambda home, number: Ledger(home).record_dataset("s", "u", "fp", f"DSET{number}", 1),
         lambda home: Ledger(home).dataset("s", "u", "fp"),
