@@ -102,6 +102,20 @@ def test_every_documented_option_exists(magics: dict[str, list[str]]) -> None:
     assert named <= {option for options in magics.values() for option in options}
 
 
+def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
+    """What `make docs` does, into another directory."""
+    command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q"]
+    done = subprocess.run(
+        [*command, str(DOCS), str(tmp_path / "built")],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    assert (tmp_path / "built" / "security.html").exists()
+
+
 def test_dependencies_are_those_of_the_project() -> None:
     with (ROOT / "pyproject.toml").open("rb") as file:
         declared = tomllib.load(file)["project"]["dependencies"]
