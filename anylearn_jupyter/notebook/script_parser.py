@@ -158,6 +158,8 @@ class ScriptOption:
     level : int
         0 for the script's own, 1 for those of a subcommand, and so on: where on the command line
         it stands.
+    typed : bool
+        Whether a value of another type is refused; Hydra's YAML only shows one.
     takes_none : bool
         Whether the word None is a value, too.
     """
@@ -179,6 +181,7 @@ class ScriptOption:
     ignore_case: bool = False
     keyed: bool = False
     level: int = 0
+    typed: bool = True
     takes_none: bool = False
 
     @property
@@ -324,12 +327,12 @@ class ScriptParser:
             inner = found.command(word)
             if inner is None:
                 break
-            found = _entered(found, word, inner)
+            found = entered(found, word, inner)
         return found
 
 
-def _entered(outer: ScriptParser, name: str, inner: ScriptParser) -> ScriptParser:
-    """Join a parser with one of its subcommands."""
+def entered(outer: ScriptParser, name: str, inner: ScriptParser) -> ScriptParser:
+    """Join a parser with one of its subcommands: the options of both, and where each stands."""
     level = len(outer.path) + 1
     first_group = 1 + max((one.group or 0 for one in outer.options), default=0)
     moved = tuple(

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
+from anylearn_jupyter.notebook.parsers.argparse_style import SUPPRESS
 from anylearn_jupyter.notebook.parsers.interpreter import Entry
 from anylearn_jupyter.notebook.parsers.library import Library, Model
 from anylearn_jupyter.notebook.parsers.standard import CommandLine
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
     from anylearn_jupyter.notebook.parsers.interpreter import Interpreter
 
 _OWN = ("verbosity", "stderrthreshold", "log_dir", "logger_levels", "flagfile", "undefok",
-        "xml_output_file", "tfds_data_dir")  # fmt: skip
+        "xml_output_file")  # fmt: skip
 _OWN_TRUTHS = ("logtostderr", "alsologtostderr", "showprefixforinfo", "only_check_args", "pdb",
                "pdb_post_mortem", "run_with_pdb", "run_with_profiling",
                "use_cprofile_for_profiling")  # fmt: skip
@@ -69,8 +70,8 @@ class Flags(Thing):
 
     def describe(self, script: str) -> ScriptParser:
         """Give the description."""
-        own = [ScriptOption(names=(f"--{name}",), help="absl's own") for name in _OWN]
-        own += [_truth(name, help_text="absl's own") for name in _OWN_TRUTHS]
+        own = [ScriptOption(names=(f"--{name}",), help=SUPPRESS) for name in _OWN]
+        own += [_truth(name, help_text=SUPPRESS) for name in _OWN_TRUTHS]
         listed = [one for one in own if one.name not in self.options]
         help_option = ScriptOption(names=("--help", "--helpfull", "--helpshort"), action="help")
         rest = ScriptOption(names=("arguments",), nargs="*")

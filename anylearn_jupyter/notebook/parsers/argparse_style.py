@@ -130,7 +130,7 @@ class Parser(Thing):
             self.escape(f"An argument that is added in line {given.line} is not written out.")
             return UNKNOWN
         default = self.defaults.get(dest_of(option), MISSING)
-        if default is not MISSING and option.default is None:
+        if default is not MISSING and "default" not in given.named:
             option = replace(option, default=default)
         self.added.append(Added(option, run.conditions))
         return UNKNOWN
@@ -189,7 +189,7 @@ class Parser(Thing):
         for one in self.added:
             certain = one.conditions == conditions[: len(one.conditions)]
             option = one.option
-            if not certain and option.required is not False:
+            if not certain:
                 option = replace(option, required=UNKNOWN)
             known = options.get(option.names)
             if known is None or certain:
@@ -334,13 +334,16 @@ def read_option(given: Given, group: int | None, otherwise: object = None) -> Sc
     texts = tuple(name for name in names if isinstance(name, str) and name)
     if given.more or not texts or len(texts) != len(names):
         return None
-    required = given.get(None, "required", False)
+    nargs = _nargs(given.get(None, "nargs", None))
+    positional = not texts[0].startswith("-")
+    needed = nargs in (None, "+", "A...") or isinstance(nargs, int)
+    required = given.get(None, "required", positional and needed)
     action = _action(given.get(None, "action", "store"))
     kind, choices = _type_and_choices(given)
     return ScriptOption(
         names=texts,
         action=action,
-        nargs=_nargs(given.get(None, "nargs", None)),
+        nargs=nargs,
         type=kind,
         choices=choices,
         required=required if isinstance(required, bool) else UNKNOWN,

@@ -278,6 +278,7 @@ class Composing:
                 required=value == MANDATORY,
                 default=None if value == MANDATORY else value,
                 type=_type(value),
+                typed=False,
                 list_form=ListForm.LITERAL if isinstance(value, list | dict) else ListForm.WORDS,
             )
 

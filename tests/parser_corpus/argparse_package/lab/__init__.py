@@ -1,0 +1,3 @@
+"""A package."""
+
+from .constants import WIDTH

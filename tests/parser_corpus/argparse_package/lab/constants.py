@@ -1,0 +1,4 @@
+"""Constants."""
+
+WIDTH = 12
+NAMES = ["a", "b"]
