@@ -14,6 +14,8 @@ import pytest
 
 ROOT = Path(__file__).parent.parent
 
+pytest_plugins = ["plain_gateway"]
+
 # Tests that were written before what they test: collected as soon as that file is there.
 AWAITED = {
     "test_engine_death.py": "anylearn_jupyter/engine/__main__.py",
