@@ -282,3 +282,16 @@ def test_a_monitor_of_nothing_has_no_thread() -> None:
     assert idle.threads == 0
     idle.close()
     close_monitor()
+
+
+def test_a_view_says_that_it_stands_still_when_the_extension_is_unloaded(
+    submit: Callable[..., TrainTask], tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    view, recorder = shown(submit(f"python chatter.py {go}"))
+    wait_until(lambda: len(lines(view)) > 3, 30, "some lines")
+    calls = len(recorder.calls)
+    close_monitor()
+    assert "%anylearn_resume" in view.snapshot().trouble
+    assert len(recorder.calls) > calls  # it was shown, too
+    go.touch()

@@ -11,13 +11,16 @@ from pathlib import Path
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from IPython.core.displaypub import DisplayPublisher
 
 from anylearn_jupyter.client.follow import Event
 from anylearn_jupyter.entities import Exit, TaskDetail
+from anylearn_jupyter.notebook.card import Twin
 from anylearn_jupyter.notebook.descriptions import duration_text, fact_rows, times_text
 from anylearn_jupyter.notebook.task_view import Snapshot, TaskView
 from anylearn_jupyter.notebook.twin import as_html, as_text
 from anylearn_jupyter.submit.facts import DataFact, Facts
+from anylearn_jupyter.submit.task import TrainTask
 from browser.training_scripts import PAYLOADS
 
 TASK = "TRAI" + "5" * 28
@@ -215,3 +218,30 @@ def test_times_and_facts_in_words() -> None:
         "code",
         "on the server already",
     )
+
+
+def test_a_parameter_with_spaces_does_not_look_like_several() -> None:
+    facts = replace(FACTS, params=(("schedule", "cosine with lr=2"), ("lr", "1e-3"), ("amp", "")))
+    rows = dict(fact_rows(facts, RUNNING))
+    assert rows["parameters"] == "schedule='cosine with lr=2' lr=1e-3 amp"
+
+
+def test_a_young_twin_is_written_again_soon_and_an_old_one_seldom(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Somebody who saves the notebook after a few seconds finds the first lines in it."""
+    now = [1_000.0]
+    monkeypatch.setattr("anylearn_jupyter.notebook.card.time.monotonic", lambda: now[0])
+    written: list[float] = []
+    publisher = DisplayPublisher()
+    monkeypatch.setattr(publisher, "publish", lambda *_, **__: written.append(now[0] - 1_000))
+    view = TaskView(RUNNING)
+    shown = Twin(TrainTask(TASK, RUNNING), view, publisher)
+    shown.begin()
+    for tenth in range(1, 601):
+        now[0] = 1_000 + tenth / 10
+        view.take(Event(TASK, "log", text="a line\n"))
+        shown.refresh(1_000)
+    assert written[:4] == [0, pytest.approx(1), pytest.approx(2), pytest.approx(4)]
+    assert written[-1] - written[-2] == pytest.approx(10, abs=0.2)
+    assert len(written) < 12

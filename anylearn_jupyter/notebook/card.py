@@ -19,7 +19,11 @@ if TYPE_CHECKING:
     from IPython.core.displaypub import DisplayPublisher
 
 TWIN_S = 10.0
-"""Seconds between two versions of a twin while only its log and metrics change."""
+"""Seconds between two versions of a twin while only its log and metrics change, at most."""
+
+YOUNG_TWIN_S = 1.0
+"""The same for a twin that was just put out; the pause grows with its age. Somebody who saves the
+notebook a few seconds after the cell has run finds the first lines in it."""
 
 
 def show_task(task: TrainTask) -> None:
@@ -118,16 +122,20 @@ class Twin:
         self._version = -1
         self._state_version = -1
         self._written_at = 0.0
+        self._begun_at = 0.0
 
     def begin(self) -> None:
         """Put it into the running cell."""
+        self._begun_at = time.monotonic()
         self._write(update=False)
 
     def refresh(self, room: int) -> float | None:
         """Write a new version at a change of state, and now and then while there is news."""
         if self._view.version == self._version:
             return None
-        wait_s = self._written_at + TWIN_S - time.monotonic()
+        age_s = self._written_at - self._begun_at
+        pause_s = min(TWIN_S, max(YOUNG_TWIN_S, age_s))
+        wait_s = self._written_at + pause_s - time.monotonic()
         if self._view.state_version == self._state_version and wait_s > 0:
             return wait_s
         self._write(update=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import time
 from collections.abc import Sequence
 from datetime import datetime
@@ -127,13 +128,17 @@ def fact_rows(facts: Facts | None, detail: TaskDetail) -> list[tuple[str, str]]:
     rows = [("code", _code_text(facts))]
     rows += [("data", _data_text(fact)) for fact in facts.data]
     rows += [
-        ("parameters", "  ".join(f"{name}={value}" if value else name
-                                 for name, value in facts.params)),
+        ("parameters", " ".join(_parameter(name, value) for name, value in facts.params)),
         ("command", facts.command or _command(detail)),
         ("environment", "" if facts.mirror_name == "QUICKSTART" else facts.mirror_name),
         *(("note", note) for note in facts.notes),
-    ]  # fmt: skip
+    ]
     return [(label, one_line(text, MAX_WORDS)) for label, text in rows if text]
+
+
+def _parameter(name: str, value: str) -> str:
+    """Write one as a word of its own, so that a value with spaces does not look like several."""
+    return f"{name}={shlex.quote(value)}" if value else name
 
 
 def _command(detail: TaskDetail) -> str:

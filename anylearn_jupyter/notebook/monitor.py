@@ -40,6 +40,10 @@ MAX_DISPLAYS = 6
 """Displays of one task that are kept up to date; the oldest retires for a new one."""
 
 _JOIN_S = 5.0
+_CLOSED = (
+    "This view stands still, since anylearn_jupyter was unloaded; the task goes on. "
+    "%reload_ext anylearn_jupyter and %anylearn_resume show it again."
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -127,7 +131,7 @@ class Monitor:
         self._send_soon()
 
     def close(self) -> None:
-        """End the threads; what is shown stays as it is."""
+        """End the threads; what is shown stays as it is, and says why."""
         self._closed.set()
         with self._lock:
             threads = [reader.thread for reader in self._readers.values()]
@@ -139,6 +143,11 @@ class Monitor:
         for thread in threads:
             if thread is not threading.current_thread():
                 thread.join(_JOIN_S)
+        with self._lock:
+            standing = [one for one in self._followed.values() if not one.view.over]
+        for one in standing:
+            one.view.take(Event("", "trouble", text=_CLOSED))
+        self._round()
 
     @property
     def threads(self) -> int:

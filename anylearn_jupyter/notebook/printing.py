@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 CELL_LIMIT = 2_000
 """Characters of one cell or line of a table."""
 
+_SHORT = 24
+
 # Away from typesetters of LaTeX, which would look for formulas in words that are not ours.
 _NO_MATH = "mathjax_ignore tex2jax_ignore"
 
@@ -45,14 +47,15 @@ def show_table(
         for row in [list(heads), *listed]
     ]
     head = "".join(f'<th style="text-align:left">{html.escape(word)}</th>' for word in heads)
-    body = "".join(
-        "<tr>"
-        + "".join(f'<td style="text-align:left">{html.escape(word)}</td>' for word in row)
-        + "</tr>"
-        for row in listed
-    )
+    body = "".join("<tr>" + "".join(_cell(word) for word in row) + "</tr>" for row in listed)
     markup = f"<thead><tr>{head}</tr></thead><tbody>{body}</tbody>"
     publish(shell, "\n".join(lines), f'<table class="{_NO_MATH}">{markup}</table>')
+
+
+def _cell(word: str) -> str:
+    """Write a cell; a short one, such as a date, stays on one line in a narrow page."""
+    look = "text-align:left" if len(word) > _SHORT else "text-align:left;white-space:nowrap"
+    return f'<td style="{look}">{html.escape(word)}</td>'
 
 
 def show_rows(

@@ -92,7 +92,8 @@ class LineProgress:
     def end(self, *, stopped: bool) -> None:
         """Write the last version: how long it took, or at which step it stopped."""
         if not stopped:
-            self._show(f"Submitted in {time.monotonic() - self._begun_at:.1f} s.", now=True)
+            took_s = max(time.monotonic() - self._begun_at, 0.1)
+            self._show(f"Submitted in {took_s:.1f} s.", now=True)
         elif self._step:
             self._show(f"Stopped at: {self._step}.", now=True)
 

@@ -338,7 +338,7 @@ class _Capture:
         entries[REQUIREMENTS] = TreeEntry(b"100644", sink.add(GitObject("blob", b"")))
         why = self._packing.why_not(REQUIREMENTS)
         self._notes.append(
-            f"There is no {REQUIREMENTS}, so the snapshot carries an empty one."
+            f"There is no {REQUIREMENTS}, which servers expect, so an empty one travels."
             if why is None
             else f"{REQUIREMENTS} does not travel ({why}), so the snapshot carries an empty one; "
             f"--include {REQUIREMENTS} sends it."
