@@ -35,6 +35,8 @@ ONLY_ONE_SERVER = {
     "test_lines_are_followed_without_reports": "published logs have no blank lines",
     "test_results_come_as_an_archive": "it is about a task in the phase running",
     "test_cancelling_stops_the_waiting_and_not_the_task": "it is about a task in the phase running",
+    "test_objects_stay_with_their_server": "it is about two servers",
+    "test_what_is_created_is_in_the_ledger_before_it_is_sent": "no server is asked twice",
     "test_outcomes_in_words": "no server is asked",
     "test_readable_lines_collapse_bars_and_keep_the_indent": "no server is asked",
     "test_default_names_follow_the_resolved_place": "no server is asked",
