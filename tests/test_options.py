@@ -364,7 +364,7 @@ def test_where_nothing_is_readable_it_is_name_and_value(line: str, words: list[s
     made = cell("plain.py", line, yes=True, nothing=None)
     assert words_of(made.request)[2:] == words
     assert bool(made.notes) == bool(words)
-    assert all("No argparse parser can be read in plain.py" in note for note in made.notes)
+    assert all("No parser can be read in plain.py" in note for note in made.notes)
 
 
 def test_words_of_the_entrypoint_count_too(project: Path) -> None:

@@ -30,7 +30,7 @@ from anylearn_jupyter.notebook.parsers import (
 from anylearn_jupyter.notebook.parsers.interpreter import Entry, Interpreter
 from anylearn_jupyter.notebook.parsers.library import Library, joined
 from anylearn_jupyter.notebook.parsers.project import Project, UnreadableError, parsed
-from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
+from anylearn_jupyter.notebook.script_parser import ScriptParser
 
 STYLES = (
     standard,
@@ -75,7 +75,12 @@ def discover(path: Path, script: str | None = None) -> ScriptParser | None:
 
 
 def read_script(
-    path: Path, script: str | None = None, *, root: Path | None = None, package: str = ""
+    path: Path,
+    script: str | None = None,
+    *,
+    root: Path | None = None,
+    package: str = "",
+    as_module: bool = False,
 ) -> Reading:
     """Read the parser of a script.
 
@@ -89,10 +94,12 @@ def read_script(
         The code directory, whose modules it may import; default: the script's folder.
     package : str
         The package that it is run in (``python -m package.module``); empty for a script.
+    as_module : bool
+        Whether it is run with ``-m``, so that Python looks for modules in the code directory first.
     """
     name = script or str(path)
     place = root or path.parent
-    project = Project(place, place if package or not path.name else path.parent)
+    project = Project(place, place if as_module else path.parent)
     try:
         tree, source = parsed(path)
     except UnreadableError as error:
@@ -174,8 +181,3 @@ def _with_earlier(parser: ScriptParser, entry: Entry, run: Interpreter) -> Scrip
         )
         entry = earlier
     return parser
-
-
-def is_style(parser: ScriptParser | None, *styles: Style) -> bool:
-    """Whether a parser is one of these kinds."""
-    return parser is not None and parser.style in styles

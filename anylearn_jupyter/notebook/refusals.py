@@ -1,8 +1,8 @@
 """What a script's parser would refuse is refused here, before anything is sent, in its own words.
 
-An argparse parser is made from what is known of the script's (`discover`), and given the words that
-the script would get. Of what is unknown the made parser takes anything. The script itself is not
-run.
+An argparse parser is made from what is known of the script's (`discover`, `made_parser`), and given
+the words that the script would get. Of what is unknown the made parser takes anything. The script
+itself is not run.
 """
 
 from __future__ import annotations
@@ -11,17 +11,14 @@ import argparse
 import difflib
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, NoReturn
 
 from anylearn_jupyter.errors import OptionError
-from anylearn_jupyter.notebook.script_parser import (
-    UNKNOWN,
-    ScriptOption,
-    ScriptParser,
-    all_names,
-)
+from anylearn_jupyter.notebook.made_parser import MadeParser, RefusedError, made_parser
+from anylearn_jupyter.notebook.overrides import check_overrides
+from anylearn_jupyter.notebook.script_parser import ScriptParser, Style, all_names
 
-_TYPES: dict[object, Any] = {"int": int, "float": float, "bool": bool}
+_YES = ("1", "true", "t")
+_NO = ("0", "false", "f")
 _SHOWN_OPTIONS = 12
 
 
@@ -40,9 +37,10 @@ def check_names(parser: ScriptParser, sources: Mapping[str, str]) -> None:
     OptionError
         The message names what is near.
     """
-    if not parser.complete:
-        return
+    if not parser.complete or parser.style is Style.HYDRA:
+        return  # Hydra's keys are checked as words, where `+` and `~` are seen
     known = [name for one in parser.options if not one.positional for name in all_names(one)]
+    shown = [name for one in parser.options if not one.hidden for name in all_names(one)]
     for word, source in sources.items():
         if parser.option(word) is not None:
             continue
@@ -54,7 +52,7 @@ def check_names(parser: ScriptParser, sources: Mapping[str, str]) -> None:
             )
         near = difflib.get_close_matches(word.replace("_", "-"), known, n=1)
         near = near or difflib.get_close_matches(word, known, n=1)
-        long_names = [name for name in known if name.startswith("--") and name != "--help"]
+        long_names = [name for name in shown if name.startswith("--") and name != "--help"]
         listed = ", ".join(long_names[:_SHOWN_OPTIONS]) or "none with a long name"
         more = ", …" if len(long_names) > _SHOWN_OPTIONS else ""
         guess = f"; did you mean {near[0].lstrip('-')!r}?" if near else "."
@@ -80,85 +78,61 @@ def check_words(parser: ScriptParser, words: Sequence[str], sources: Mapping[str
     OptionError
         With the parser's message and its help for that option.
     """
+    if parser.style is Style.HYDRA:
+        check_overrides(parser, words)
+        return
+    if parser.style is Style.FIRE:
+        return  # a word may be a value, a method or an attribute of what comes back
+    whole = parser.root or parser
     try:
-        made = _made(parser)
+        made = made_parser(whole)
     except (argparse.ArgumentError, TypeError, ValueError, AssertionError):
         return  # what argparse itself cannot take is better said by the script's own run
     try:
         if parser.complete:
-            made.parse_args(list(words))
+            made.parse_args(_as_argparse(parser, words))
         else:
-            made.parse_known_args(list(words))
-    except _RefusedError as refusal:
-        raise _refusal(parser, made, str(refusal), sources) from None
+            made.parse_known_args(_as_argparse(parser, words))
+    except RefusedError as refusal:
+        raise _refusal(parser, refusal.parser, str(refusal), sources) from None
 
 
-class _RefusedError(Exception):
-    """What argparse says before it would end the process."""
+def _as_argparse(parser: ScriptParser, words: Sequence[str]) -> list[str]:
+    """Write words as argparse takes them, where another library takes more.
 
-
-class _MadeParser(argparse.ArgumentParser):
-    """A parser that raises instead of printing and exiting."""
-
-    def error(self, message: str) -> NoReturn:
-        raise _RefusedError(message)
-
-
-def _made(parser: ScriptParser) -> _MadeParser:
-    made = _MadeParser(
-        prog=parser.script,
-        add_help=False,
-        allow_abbrev=parser.allow_abbrev and parser.complete,
-    )
-    groups: dict[int, Any] = {}
-    for option in parser.options:
-        if option.positional and not parser.complete:
-            continue
-        place: Any = made
-        if option.group is not None:
-            if option.group not in groups:
-                groups[option.group] = made.add_mutually_exclusive_group(
-                    required=option.group in parser.required_groups
-                )
-            place = groups[option.group]
-        place.add_argument(*option.names, **_argument(option))
-    return made
-
-
-def _argument(option: ScriptOption) -> dict[str, Any]:
-    """Give the keywords of ``add_argument``; what is unknown is left open."""
-    found: dict[str, Any] = {"help": option.help if isinstance(option.help, str) else None}
-    if not option.positional:
-        found["required"] = option.required is True
-        if isinstance(option.dest, str):
-            found["dest"] = option.dest
-    if option.default is not UNKNOWN and not isinstance(option.default, str):
-        found["default"] = option.default  # argparse would convert a text
-    if option.action in ("help", "version"):
-        return found | {"action": "store_true"}
-    if option.action == "boolean_optional":
-        return found | {"action": argparse.BooleanOptionalAction}
-    if option.action == "store_const" or option.action == "append_const":
-        return found | {"action": option.action, "const": None}
-    if option.flag:
-        return found | {"action": option.action}
-    known = isinstance(option.action, str)
-    found["action"] = option.action if known else "append"
-    nargs = option.nargs if known else "*"
-    found["nargs"] = "*" if nargs is UNKNOWN else nargs
-    if option.type in _TYPES:
-        found["type"] = _TYPES[option.type]
-    if isinstance(option.choices, tuple) and option.type is not UNKNOWN:
-        found["choices"] = option.choices
-    if isinstance(option.metavar, str):
-        found["metavar"] = option.metavar
+    click and absl take what follows an option for its value, also if it begins with a dash; absl
+    takes ``-lr`` for ``--lr`` and ``--amp=true`` for ``--amp``.
+    """
+    if parser.style not in (Style.CLICK, Style.TYPER, Style.ABSL):
+        return list(words)
+    rest, found = list(words), []
+    while rest:
+        word = rest.pop(0)
+        name, sign, text = word.partition("=")
+        if (
+            parser.style is Style.ABSL
+            and name[:2] != "--"
+            and parser.option(f"-{name}") is not None
+        ):
+            name = f"-{name}"
+        option = parser.option(name) if name.startswith("-") else None
+        if option is None:
+            found.append(word)
+        elif option.flag:
+            known = text.lower() in (*_YES, *_NO) and name not in option.negations
+            found.append(name if known else word)
+        elif not sign and rest and option.nargs is None:
+            found.append(f"{name}={rest.pop(0)}" if name.startswith("--") else word)
+        else:
+            found.append(f"{name}{sign}{text}")
     return found
 
 
 def _refusal(
-    parser: ScriptParser, made: _MadeParser, message: str, sources: Mapping[str, str]
+    parser: ScriptParser, made: MadeParser, message: str, sources: Mapping[str, str]
 ) -> OptionError:
     """Word a refusal: the line at fault where there is one, and the parser's help for it."""
+    made.with_defaults()
     actions = list(_concerned(made, message))
     strings = {string for action in actions for string in action.option_strings}
     lines = [source for word, source in sources.items() if word in strings]
@@ -171,7 +145,7 @@ def _refusal(
     return OptionError(f"{parser.script} would refuse {what}: {message}.{way_out}{shown}")
 
 
-def _concerned(made: _MadeParser, message: str) -> Iterable[argparse.Action]:
+def _concerned(made: MadeParser, message: str) -> Iterable[argparse.Action]:
     """Find the arguments that a message of argparse's is about."""
     named = re.match(r"argument ([^:]+):", message)
     required = re.match(r"the following arguments are required: (.+)", message)
@@ -182,7 +156,7 @@ def _concerned(made: _MadeParser, message: str) -> Iterable[argparse.Action]:
             yield action
 
 
-def _help_of(made: _MadeParser, action: argparse.Action) -> str:
+def _help_of(made: MadeParser, action: argparse.Action) -> str:
     formatter = argparse.HelpFormatter(prog=made.prog, width=100)
     try:
         formatter.add_argument(action)

@@ -14,7 +14,7 @@ from pathlib import Path
 from anylearn_jupyter.client.connection import chosen_server
 from anylearn_jupyter.config import normal_host
 from anylearn_jupyter.errors import OptionError
-from anylearn_jupyter.notebook.discover import discover
+from anylearn_jupyter.notebook.discover import Reading, read_script
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.given_options import GivenOptions
 from anylearn_jupyter.notebook.grammar import read_body
@@ -26,7 +26,7 @@ from anylearn_jupyter.notebook.inputs import (
     uploader,
     variables,
 )
-from anylearn_jupyter.notebook.script_parser import ScriptParser
+from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
 from anylearn_jupyter.notebook.values import SHELL_WORK, values_of
 from anylearn_jupyter.submit.command import entry_command, entry_module, entry_script
 from anylearn_jupyter.submit.request import DEFAULT_MIRROR, TrainRequest
@@ -79,10 +79,10 @@ def training(
     entrypoint = _entrypoint(options, directory)
     data = mounted(options)
     parser, note = _script_parser(entrypoint, directory, options)
-    hyperparams, raw = values_of(options, read_body(body, names), data, parser, entrypoint or "")
+    values = values_of(options, read_body(body, names), data, parser, entrypoint or "")
     project_id, project_name = project(options)
     request = TrainRequest(
-        entrypoint=entrypoint,
+        entrypoint=values.entrypoint or entrypoint,
         algorithm_dir=directory,
         algorithm_id=algorithm_id,
         algorithm_git_ref=options.text("algorithm_git_ref"),
@@ -90,10 +90,10 @@ def training(
         require_clean=_require_clean(options),
         output=options.text("output"),
         mirror_name=options.text("mirror_name") or DEFAULT_MIRROR,
-        hyperparams=hyperparams,
-        hyperparams_prefix=options.prefix,
-        hyperparams_delimeter=options.delimiter,
-        raw_arguments=raw,
+        hyperparams=values.hyperparams,
+        hyperparams_prefix=values.prefix,
+        hyperparams_delimeter=values.delimiter,
+        raw_arguments=values.raw_arguments,
         data=data,
         project_id=project_id,
         project_name=project_name,
@@ -107,7 +107,8 @@ def training(
         polling_s=polling_s(options),
         uploader=uploader(options),
     )
-    return Training(request, (note,) if note and (hyperparams or raw) else ())
+    given_any = bool(values.hyperparams or values.raw_arguments)
+    return Training(request, (note,) if note and given_any else ())
 
 
 def check_variable(name: str | None) -> str | None:
@@ -207,26 +208,43 @@ def _relative(entry: str, directory: Path | None) -> str:
 def _script_parser(
     entrypoint: str | None, directory: Path | None, options: GivenOptions
 ) -> tuple[ScriptParser | None, str]:
-    """Read the script's parser; without one, a note for whoever gives values."""
-    if entrypoint is None or directory is None or options.prefix not in ("--", "-"):
+    """Read the script's parser; where it is not known to the end, a note for who gives values."""
+    if entrypoint is None or directory is None:
         return None, ""
-    sent_as = f"each value is sent as `{options.prefix}name value`, unchecked"
-    found = None
+    reading: Reading | None = None
     script = entry_script(entrypoint)
     module = entry_module(entrypoint)
     if SHELL_WORK.search(entrypoint) is None:
         if script is not None:
-            found = discover(directory / script, script)
+            reading = read_script(directory / script, script, root=directory)
         elif module is not None:
             script = module
-            path = directory.joinpath(*module.split("."))
-            candidates = (path.with_suffix(".py"), path / "__main__.py")
-            found = next((one for p in candidates if (one := discover(p, module))), None)
-    if found is not None:
-        return found, ""
+            reading = _module_reading(directory, module)
+    parser = None if reading is None else reading.parser
+    keyed = parser is not None and parser.style is Style.HYDRA
+    if options.prefix not in ("--", "-") and not keyed:
+        return None, ""
+    if parser is not None and reading is not None:
+        if parser.complete:
+            return parser, ""
+        return parser, f"What {script} takes is not all known here: {' '.join(reading.reasons)}"
+    sent_as = f"each value is sent as `{options.prefix}name value`, unchecked"
     if script is None:
         return None, f"The command's options are not known here, so {sent_as}."
-    return None, f"No argparse parser can be read in {script}, so {sent_as}."
+    why = " ".join(reading.reasons) if reading is not None else f"There is no module {script} here."
+    return None, f"No parser can be read in {script}, so {sent_as}. {why}"
+
+
+def _module_reading(directory: Path, module: str) -> Reading | None:
+    """Read what ``python -m module`` runs."""
+    path = directory.joinpath(*module.split("."))
+    for file, package in (
+        (path / "__main__.py", module),
+        (path.with_suffix(".py"), module.rpartition(".")[0]),
+    ):
+        if file.is_file():
+            return read_script(file, module, root=directory, package=package, as_module=True)
+    return None
 
 
 # The server.

@@ -10,6 +10,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,9 @@ from anylearn_jupyter.notebook.given_options import GivenOptions
 from anylearn_jupyter.notebook.grammar import Body, Parameter, option_names, read_setting
 from anylearn_jupyter.notebook.placing import Placed, place
 from anylearn_jupyter.notebook.refusals import check_names, check_words
-from anylearn_jupyter.notebook.script_parser import ScriptParser
-from anylearn_jupyter.submit.command import (
-    command_text,
-    entry_module,
-    entry_script,
-    train_command,
-)
+from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
+from anylearn_jupyter.notebook.subcommands import choose, words_after_script
+from anylearn_jupyter.submit.command import command_text, train_command
 from anylearn_jupyter.submit.published import checked_hyperparams
 from anylearn_jupyter.submit.request import DataInput
 
@@ -34,19 +31,37 @@ SHELL_WORK = re.compile(r"[$`;&|<>]")
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
 
 
+@dataclass(frozen=True)
+class Values:
+    """What a request has of the values.
+
+    Attributes
+    ----------
+    hyperparams : tuple
+        Names and values.
+    raw_arguments : str
+        Shell text for the end of the command.
+    entrypoint : str
+        With the subcommand that the body names.
+    prefix, delimiter : str
+        What stands before each name, and between name and value.
+    """
+
+    hyperparams: tuple[tuple[str, Any], ...]
+    raw_arguments: str
+    entrypoint: str
+    prefix: str
+    delimiter: str
+
+
 def values_of(
     options: GivenOptions,
     body: Body,
     data: tuple[DataInput, ...],
     parser: ScriptParser | None,
     entrypoint: str,
-) -> tuple[tuple[tuple[str, Any], ...], str]:
+) -> Values:
     """Join the layers, put the values on the command line, and check it.
-
-    Returns
-    -------
-    tuple
-        The request's `hyperparams` and `raw_arguments`.
 
     Raises
     ------
@@ -55,7 +70,10 @@ def values_of(
     """
     layered = _layered(options, body)
     published = _published(options)
-    prefix, delimiter = options.prefix, options.delimiter
+    prefix, delimiter = _marks(options, parser)
+    if parser is not None and parser.commands:
+        chosen = choose(parser, layered, body.raw, entrypoint, prefix)
+        parser, layered, entrypoint = chosen.parser, chosen.parameters, chosen.entrypoint
     placed = place(layered, body.raw, parser, prefix=prefix, delimiter=delimiter)
     names = {one.name for one in layered}
     hyperparams: tuple[tuple[str, Any], ...] = (
@@ -71,13 +89,21 @@ def values_of(
                 f"`{sources[name]}`; keep one of them."
             )
     if parser is not None:
-        negated = {f"{prefix}{name[3:]}" for name, _ in placed.hyperparams if name[:3] == "no-"}
         shown = {prefix + name: source for name, source in (mounts | sources).items()}
+        negated = {prefix + name for name in placed.negated}
         check_names(parser, {word: shown[word] for word in shown if word not in negated})
         words = _words(entrypoint, hyperparams, data, placed, prefix, delimiter)
         if words is not None:
             check_words(parser, words, shown)
-    return hyperparams, placed.raw_arguments
+    return Values(hyperparams, placed.raw_arguments, entrypoint, prefix, delimiter)
+
+
+def _marks(options: GivenOptions, parser: ScriptParser | None) -> tuple[str, str]:
+    """Give what stands around names: ``name=value`` for Hydra, unless the cell says otherwise."""
+    given = (options.given.hyperparams_prefix, options.given.hyperparams_delimeter)
+    if parser is not None and parser.style is Style.HYDRA and given == (None, None):
+        return "", "="
+    return options.prefix, options.delimiter
 
 
 def _layered(options: GivenOptions, body: Body) -> list[Parameter]:
@@ -170,11 +196,10 @@ def _words(
     start, params = train_command("", hyperparams, mounts, placed.raw_arguments)
     try:
         tail = shlex.split(command_text(start, params, prefix, delimiter))
-        first = shlex.split(entrypoint)
     except ValueError:
         return None
     published = any(isinstance(value, str) and SHELL_WORK.search(value) for _, value in hyperparams)
     if published and hyperparams != placed.hyperparams:
         return None
-    script = entry_script(entrypoint) or entry_module(entrypoint)
-    return [*first[first.index(script) + 1 :], *tail] if script in first else None
+    first = words_after_script(entrypoint)
+    return None if first is None else [*first, *tail]
