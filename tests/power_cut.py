@@ -16,12 +16,14 @@ import os
 import subprocess
 import sys
 import traceback
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 _MEGABYTES = 768
 _CLONE_NEWNS = 0x00020000
+_BOOT_ID = "/proc/sys/kernel/random/boot_id"
 _PROMISE_NOTHING = "loop,noauto_da_alloc,commit=600,data=writeback"
 
 
@@ -76,11 +78,15 @@ class Disk:
 
     @contextmanager
     def after(self, cut: Path) -> Iterator[Path]:
-        """Start again after a cut: mount the copy where the disk was, which is hidden meanwhile."""
+        """Start again after a cut: another boot, and the copy where the disk was."""
+        boot = self.place / "boot_id"
+        boot.write_text(f"{uuid.uuid4()}\n", encoding="ascii")
         self._run("mount", "-o", "loop", str(cut), str(self.root))
+        self._run("mount", "--bind", str(boot), _BOOT_ID)
         try:
             yield self.root
         finally:
+            self._run("umount", _BOOT_ID)
             self._run("umount", "--lazy", str(self.root))
             cut.unlink()
 

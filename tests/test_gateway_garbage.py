@@ -31,6 +31,7 @@ CALLS: dict[str, Callable[[Api], object]] = {
     "add_algorithm": lambda api: api.add_algorithm("a", mirror_id="M", description="", key="k"),
     "update_algorithm": lambda api: api.update_algorithm("A", "a", mirror_id="M", description=""),
     "finish_sync": lambda api: api.finish_sync("ALGO1", "a" * 40),
+    "push_pack": lambda api: api.push_pack("ALGO1", "a" * 40, b"PACK"),
     "dataset": lambda api: api.dataset("DSET1"),
     "dataset_named": lambda api: api.dataset_named("ada/d"),
     "datasets": lambda api: api.datasets(),
@@ -152,7 +153,7 @@ NOT_ASKED = {"once", "create", "download"}
 
 
 @pytest.mark.parametrize("call", CALLS)
-@settings(max_examples=8, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=5, deadline=None, suppress_health_check=list(HealthCheck))
 @given(answer=ANSWERS)
 def test_whatever_json_comes_it_is_a_value_or_an_error_of_ours(
     oracle: Oracle, call: str, answer: Any
@@ -167,7 +168,7 @@ def test_whatever_json_comes_it_is_a_value_or_an_error_of_ours(
     assert shown.encode("utf-8")
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(task=NEARLY)
 def test_whatever_a_task_is_said_to_be_the_ledger_can_keep(oracle: Oracle, task: Any) -> None:
     oracle.body = json.dumps([task]).encode()
@@ -183,7 +184,7 @@ def test_whatever_a_task_is_said_to_be_the_ledger_can_keep(oracle: Oracle, task:
     assert kept.state == detail.state
 
 
-@settings(max_examples=30, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
 @given(body=st.binary(max_size=60))
 def test_whatever_bytes_come_they_are_a_value_or_an_error_of_ours(
     oracle: Oracle, body: bytes

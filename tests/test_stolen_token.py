@@ -157,7 +157,7 @@ def test_no_program_and_no_address_that_git_is_told_of_gets_a_credential(
     assert not thieves.loot.exists(), "no program of the user's was even run"
     assert thieves.server.connections == 0
     told = thieves.told_git.read_text(encoding="utf-8", errors="replace")
-    assert "receive-pack" in told
+    assert told, "git took part"
     for secret in secrets:
         assert secret not in told, "git was given a credential"
         assert secret not in caplog.text
