@@ -6,11 +6,13 @@ import errno
 import os
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
 
-from anylearn_jupyter.errors import ConfigError, Interrupted
+from anylearn_jupyter.engine.database import Database
+from anylearn_jupyter.errors import ConfigError, EngineError, Interrupted
 from anylearn_jupyter.home import said_when_full
 from anylearn_jupyter.notebook.guard import said
 from conftest import engine_command
@@ -109,7 +111,7 @@ def test_any_other_magic_that_is_interrupted_says_so() -> None:
     def magic() -> None:
         raise KeyboardInterrupt
 
-    with pytest.raises(Interrupted, match="tasks go on"):
+    with pytest.raises(Interrupted, match="has ended; tasks go on"):
         magic()
 
 
@@ -130,6 +132,20 @@ def test_a_full_database_is_said_too(home: Path, tmp_path: Path) -> None:
     with pytest.raises(ConfigError, match=f"room left on the disk of {home};"), said_when_full():
         database.execute("INSERT INTO much VALUES (zeroblob(1000000))")
     database.close()
+
+
+def test_the_engine_says_that_its_disk_is_full(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def full(self: Database, migrations: object) -> None:
+        with closing(sqlite3.connect(tmp_path / "small.sqlite3")) as small:
+            small.execute("CREATE TABLE much (data BLOB)")
+            small.execute("PRAGMA max_page_count = 2")
+            small.execute("INSERT INTO much VALUES (zeroblob(1000000))")
+
+    monkeypatch.setattr(Database, "_open", full)
+    with pytest.raises(EngineError, match=r"no room left on the disk of .*store\.sqlite3"):
+        Database(tmp_path / "store.sqlite3", ())
 
 
 def test_another_error_stays_as_it_is() -> None:

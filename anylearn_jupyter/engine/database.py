@@ -55,6 +55,11 @@ class Database:
             raise
         except sqlite3.DatabaseError as error:
             self.close()
+            if getattr(error, "sqlite_errorname", "") == "SQLITE_FULL":
+                raise EngineError(
+                    f"There is no room left on the disk of the engine's store {path}; make room "
+                    "there, or set ANYLEARN_HOME to a directory on another disk."
+                ) from error
             raise EngineError(
                 f"The engine's store {path} cannot be read ({error}); move it away with its "
                 "-wal and -shm files, and the engine makes a new one."

@@ -30,6 +30,6 @@ def said(function: F) -> F:
         except Interrupted:
             raise
         except KeyboardInterrupt:
-            raise Interrupted("this cell; tasks go on.") from None
+            raise Interrupted("this cell has ended; tasks go on.") from None
 
     return cast(F, guarded)
