@@ -9,6 +9,7 @@ import re
 import subprocess
 import sys
 import tomllib
+from functools import lru_cache
 from pathlib import Path
 
 import pytest
@@ -125,6 +126,7 @@ def test_dependencies_are_those_of_the_project() -> None:
     assert listed[2:] == [re.split(r"[>=<]", line)[0] for line in declared]
 
 
+@lru_cache
 def defined_tests(path: Path) -> set[str]:
     """Give the tests that a file defines, without running it."""
     tree = ast.parse(path.read_text(encoding="utf-8"))
