@@ -12,7 +12,7 @@ from anylearn_jupyter.submit.renamed_options import RENAMED
 from conftest import ROOT
 
 PAGE = (ROOT / "docs" / "compatibility.md").read_text(encoding="utf-8")
-ROWS = re.findall(r"^\| `([^`]+)` \| .*? \| `(tests/[^`]+)` \|$", PAGE, re.MULTILINE)
+ROWS = re.findall(r"^\| `([^`]+)` \|.*? \| `(tests/[^`]+)` \|$", PAGE, re.MULTILINE)
 CALL = re.compile(r"(GET|POST|PUT|PATCH|DELETE) (\S+)")
 
 

@@ -30,6 +30,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
+from anylearn_jupyter.engine import ranks
 from anylearn_jupyter.engine.checkout import CheckoutFailed, check_out
 from anylearn_jupyter.engine.processes import system
 from anylearn_jupyter.engine.spare_code import SpareCode
@@ -296,6 +297,14 @@ def prepare(
         "cpus": list(allocation.get("cpus", ())),
         "stop_grace_s": stop_grace_s,
     }
+    if task.num_nodes * task.nproc_per_node > 1:
+        words = (sys.executable, "-I", ranks.__file__, str(files.root))
+        record |= {
+            "command": f"exec {shlex.join(words)}",
+            "rank_command": command,
+            "num_nodes": task.num_nodes,
+            "nproc_per_node": task.nproc_per_node,
+        }
     write_record(files.launch, record, durable=True)
 
 

@@ -32,6 +32,9 @@ DEFAULT_OUTPUT = "./output/"
 MAX_COMMAND_BYTES = 120_000
 """Longest command: what one argument of a process can hold on Linux, less a little."""
 
+MAX_PROCESSES = 64
+"""Most processes of a distributed task, which all run on this machine."""
+
 _PARAMS_LIMIT = 1 << 18
 _PLACEHOLDER = re.compile(rf"\$({ID_PATTERN.pattern})")
 _VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
@@ -121,6 +124,7 @@ def _values(engine: Engine, request: Request) -> dict[str, Any]:
         "envs": _variables(form.json_object("envs", limit=_PARAMS_LIMIT)),
         "files": form.ids("files"),
         "is_local": int(form.flag("is_local")),
+        **_processes(request),
         "interpreter": _interpreter(form.text("interpreter", limit=4096, default="")),
         "submitter_env": _submitter_env(request),
     }
@@ -133,11 +137,22 @@ def _values(engine: Engine, request: Request) -> dict[str, Any]:
 
 def _refuse_what_is_not_here(request: Request) -> None:
     form = request.form
-    for name in ("num_nodes", "nproc_per_node"):
-        if form.integer(name, 1, low=1) != 1:
-            raise bad(f"This engine runs a task as one process; send {name}=1.")
     if form.flag("hpo"):
         raise bad("This engine has no hyper-parameter search; submit a task for each set.")
+
+
+def _processes(request: Request) -> dict[str, int]:
+    """Read how many processes the task is: nodes, times processes on each."""
+    found = {
+        name: request.form.integer(name, 1, low=1, high=MAX_PROCESSES)
+        for name in ("num_nodes", "nproc_per_node")
+    }
+    if found["num_nodes"] * found["nproc_per_node"] > MAX_PROCESSES:
+        raise bad(
+            f"The fields 'num_nodes' and 'nproc_per_node' make more than {MAX_PROCESSES} "
+            "processes, the most on this machine."
+        )
+    return found
 
 
 def _params(request: Request, entrypoint: str, files: list[str]) -> dict[str, Any]:
