@@ -16,19 +16,12 @@ ROOT = Path(__file__).parent.parent
 
 pytest_plugins = ["plain_gateway"]
 
-# Tests that were written before what they test: collected as soon as that file is there.
-AWAITED = {
-    "test_engine_death.py": "anylearn_jupyter/engine/__main__.py",
-    "test_docs.py": "anylearn_jupyter/notebook/options.py",
-    "test_load_ext.py": "anylearn_jupyter/notebook/extension.py",
-    "test_quickstart.py": "anylearn_jupyter/notebook/extension.py",
-    "test_survival.py": "anylearn_jupyter/notebook/extension.py",
-    "test_wheel.py": "anylearn_jupyter/notebook/extension.py",
-    "browser": "anylearn_jupyter/notebook/extension.py",
-}
-collect_ignore = [name for name, awaited in AWAITED.items() if not (ROOT / awaited).exists()]
-
 SCRUBBED_PREFIXES = ("ANYLEARN_", "GIT_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run the browser's tests last: its driver keeps an event loop running in the main thread."""
+    items.sort(key=lambda item: "browser" in item.path.parts)
 
 
 @pytest.fixture(autouse=True)
