@@ -46,6 +46,8 @@ class LiveClient(NotebookClient):
             kernel_name="python3",
             resources={"metadata": {"path": str(NOTEBOOK.parent)}},
             on_cell_execute=show_cell,
+            # Else the first thing to read is a warning of the kernel's about its own sockets.
+            extra_arguments=["--log-level=ERROR"],
         )
         self.begun = begun
         self.text = ""

@@ -60,7 +60,7 @@ def show_task(task: TrainTask) -> None:
         monitor().show(task, shown)  # what captures keeps each version instead of the last
 
 
-def show_static(task: TrainTask) -> None:
+def show_static(task: TrainTask, *, log_was_printed: bool = False) -> None:
     """Show a task in the running cell as text and script-free HTML, as it is now.
 
     Asks the server for its state and its whole log; makes no widget and follows nothing.
@@ -69,6 +69,9 @@ def show_static(task: TrainTask) -> None:
     ----------
     task : TrainTask
         Any, finished or not.
+    log_was_printed : bool, default False
+        The cell has the log above already: the text, which a terminal shows below it, leaves it
+        out. The HTML has it, as it also stands alone.
 
     Raises
     ------
@@ -84,6 +87,8 @@ def show_static(task: TrainTask) -> None:
     view = TaskView(task.get_detail())
     view.take_log(task.log_text())
     data = bundle(task, view)
+    if log_was_printed:
+        data["text/plain"] = twin.as_text(view.snapshot(lines=0), task.facts, task.server)
     shell = get_ipython()
     if shell is None:
         sys.stdout.write(data["text/plain"] + "\n")

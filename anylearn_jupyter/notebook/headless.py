@@ -57,7 +57,7 @@ def watch_to_the_end(task: TrainTask) -> None:
     say(waiting_text(task))
     with task.outliving_interrupts():
         LogPrinter(task).print_to_the_end()
-    show_static(task)
+    show_static(task, log_was_printed=True)
     task.raise_if_failed()
 
 
