@@ -23,7 +23,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
-from typing import Any
+from typing import Any, cast
 
 import requests
 import requests.adapters
@@ -69,7 +69,8 @@ _READING = ("GET", "HEAD")
 _NO_ADDRESS = (requests.exceptions.InvalidURL, urllib3.exceptions.LocationParseError)
 _NO_PROXY = (requests.exceptions.InvalidSchema, requests.exceptions.InvalidProxyURL)
 
-Body = bytes | Iterator[bytes] | None
+Plain = bytes | memoryview
+Body = Plain | Iterator[bytes] | None
 
 
 class _Session(requests.Session):
@@ -238,7 +239,7 @@ class Http:
         path: str,
         *,
         params: Form | None = None,
-        data: bytes | None = None,
+        data: Plain | None = None,
         headers: Mapping[str, str] | None = None,
         auth: Auth | None = None,
         repeatable: bool = False,
@@ -353,7 +354,7 @@ class Http:
         method: str,
         path: str,
         params: Form | None,
-        data: bytes | None,
+        data: Plain | None,
         headers: Mapping[str, str] | None,
         auth: Auth | None,
         allowance: Allowance,
@@ -407,7 +408,8 @@ class Http:
                     method,
                     self._url(path),
                     params=given(params),
-                    data=data,
+                    # It sends any buffer, which its types do not say.
+                    data=cast("bytes | None", data),
                     headers=dict(headers or {}),
                     auth=auth,
                     timeout=limits,

@@ -7,15 +7,20 @@ of each chunk that the server has confirmed. A failure surfaces at once, in the 
 from __future__ import annotations
 
 import tempfile
+import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.chunks import CHUNK_BYTES, FileChunks
-from anylearn_jupyter.errors import ConfigError
+from anylearn_jupyter.client.pace import backoff_s
+from anylearn_jupyter.errors import ConfigError, ServerError
 
-__all__ = ["CHUNK_BYTES", "ResourceUploader", "Uploader", "rechunked"]
+__all__ = ["CHUNK_BYTES", "Confirmed", "ResourceUploader", "Uploader", "rechunked"]
+
+_LOCKED, _LOCKED_ATTEMPTS = 423, 12
+_LACKS_CHUNKS = (400, 404, 409, 412, 416, 422)
 
 
 class ResourceUploader(Protocol):
@@ -29,6 +34,19 @@ class ResourceUploader(Protocol):
         """Send the chunks of a resource, numbered from 0; each is read when it is asked for."""
 
 
+class Confirmed(Protocol):
+    """Remembers which chunks of an upload were confirmed, longer than this process lives."""
+
+    def confirmed(self) -> int:
+        """Give how many, from the first one on."""
+
+    def confirm(self, chunks: int) -> None:
+        """Take that so many are."""
+
+    def forget(self) -> None:
+        """Take that none is."""
+
+
 class Uploader:
     """Sends the content of one resource after another.
 
@@ -40,6 +58,8 @@ class Uploader:
         For servers of our own only; published ones count on the default.
     strategy : ResourceUploader, optional
         Sends the chunks in its own way; None sends them in order.
+    pause : callable, default `time.sleep`
+        How to wait for a resource that is locked.
     """
 
     def __init__(
@@ -48,10 +68,12 @@ class Uploader:
         *,
         chunk_bytes: int = CHUNK_BYTES,
         strategy: ResourceUploader | None = None,
+        pause: Callable[[float], None] = time.sleep,
     ) -> None:
         self._api = api
         self._chunk_bytes = chunk_bytes
         self._strategy = strategy
+        self._pause = pause
 
     def send(
         self,
@@ -94,14 +116,90 @@ class Uploader:
         if self._strategy is not None:
             sent = self._send_by(self._strategy, file_id, content)
         else:
-            sent = 0
-            for index, chunk in enumerate(rechunked(content, self._chunk_bytes)):
-                self._api.upload_chunk(file_id, index, chunk)
-                sent += len(chunk)
-                if on_progress is not None:
-                    on_progress(sent)
+            sent = self._send_chunks(file_id, content, None, on_progress)
         self._api.finish_upload(file_id, purge=purge)
         return sent
+
+    def go_on(
+        self,
+        file_id: str,
+        content: Callable[[], Iterable[bytes]],
+        record: Confirmed,
+    ) -> int:
+        """Send the content of a resource from where an earlier upload of it broke off, and finish.
+
+        Parameters
+        ----------
+        file_id : str
+            The resource's id.
+        content : callable
+            Gives the content from its beginning, in pieces of any size, the same bytes each time.
+            What was confirmed is made, and not sent.
+        record : Confirmed
+            Remembers which chunks were confirmed, also when this process ends.
+
+        Returns
+        -------
+        int
+            Bytes sent.
+
+        Raises
+        ------
+        As `send`; a later call goes on behind the last chunk that was confirmed.
+
+        Notes
+        -----
+        Source: faults A5, D2 and D13. A server that does not take the end of an upload that went
+        on from an earlier one lacks what it had confirmed; then all is sent, once more.
+        """
+        went_on = self._strategy is None and record.confirmed() > 0
+        if not went_on:
+            record.forget()
+            if self._strategy is not None:
+                return self.send(file_id, content())
+        sent = self._send_chunks(file_id, content(), record)
+        try:
+            self._api.finish_upload(file_id, purge=False)
+        except ServerError as error:
+            if not went_on or error.status not in _LACKS_CHUNKS:
+                raise
+            record.forget()
+            sent += self._send_chunks(file_id, content(), record)
+            self._api.finish_upload(file_id, purge=False)
+        return sent
+
+    def _send_chunks(
+        self,
+        file_id: str,
+        content: Iterable[bytes],
+        record: Confirmed | None,
+        on_progress: Callable[[int], None] | None = None,
+    ) -> int:
+        """Send the chunks that are not confirmed yet; gives their bytes."""
+        skipped = record.confirmed() if record is not None else 0
+        sent = 0
+        for index, chunk in enumerate(rechunked(content, self._chunk_bytes)):
+            if index < skipped:
+                continue
+            self._send_chunk(file_id, index, chunk)
+            sent += len(chunk)
+            if record is not None:
+                record.confirm(index + 1)
+            if on_progress is not None:
+                on_progress(sent)
+        return sent
+
+    def _send_chunk(self, file_id: str, index: int, chunk: bytes) -> None:
+        """Send a chunk; a resource that is locked for a moment is waited for."""
+        for attempt in range(1, _LOCKED_ATTEMPTS + 1):
+            try:
+                self._api.upload_chunk(file_id, index, chunk)
+            except ServerError as error:
+                if error.status != _LOCKED or attempt == _LOCKED_ATTEMPTS:
+                    raise
+                self._pause(backoff_s(attempt))
+            else:
+                return
 
     def _send_by(self, strategy: ResourceUploader, file_id: str, content: Iterable[bytes]) -> int:
         """Let the caller's strategy send; it may count the chunks, and ask for any of them.

@@ -159,9 +159,9 @@ class _Patience:
         if self.sock is None:
             self.connect()
         allowance.sent = True
-        pieces = memoryview(data) if isinstance(data, bytes | bytearray) else None
-        if pieces is None:
+        if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"a body is sent as bytes, not as {type(data).__name__}")
+        pieces = memoryview(data)
         for start in range(0, len(pieces), _SEND_BYTES):
             # `sendall` holds its timeout for the whole piece, so a piece is kept small.
             self.sock.settimeout(allowance.wait_s(time.monotonic()))

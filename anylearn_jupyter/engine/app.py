@@ -18,10 +18,12 @@ from typing import Any
 from tornado.http1connection import HTTP1Connection
 from tornado.httpserver import HTTPServer
 from tornado.httputil import HTTPInputError, HTTPServerRequest, parse_multipart_form_data
+from tornado.ioloop import IOLoop
 from tornado.iostream import IOStream, StreamClosedError
 from tornado.web import Application, RequestHandler, stream_request_body
 
 from anylearn_jupyter.engine.auth import Credential, pass_gate
+from anylearn_jupyter.engine.chunk_uploads import Receiver
 from anylearn_jupyter.engine.githost import GIT_PREFIX, GitBackend, GitRequest
 from anylearn_jupyter.engine.repositories import MAX_PUSH_BYTES
 from anylearn_jupyter.engine.request import ApiError, Fields, Reply, Request, bad
@@ -42,6 +44,7 @@ BODY_S = 120.0
 """Seconds that a body may take, but git's."""
 
 _FORM = "application/x-www-form-urlencoded"
+_RAW = "application/octet-stream"
 _READ_BYTES = 1 << 18
 _GIT_BODY_S = 3600.0
 _GIT_QUESTION_BYTES = 64 << 20
@@ -103,6 +106,7 @@ class Door(RequestHandler):
         self._route: Route | None = None
         self._caller: User | None = None
         self._git: GitBackend | None = None
+        self._receiver: Receiver | None = None
         self._git_is_push = False
         self._pieces: list[bytes] = []
         self._on_close: list[Callable[[], None]] = []
@@ -153,6 +157,9 @@ class Door(RequestHandler):
         self._route = route
         if route.is_need:
             self._count()
+        if route.receive is not None and self._caller is not None:
+            query = Fields.parse(self.request.query, "query")
+            self._receiver = route.receive(self._engine, self._caller, query)
 
     def _no_route(self) -> ApiError:
         if self._table.knows(self.request.path):
@@ -161,7 +168,7 @@ class Door(RequestHandler):
 
     def _check_content_type(self, route: Route) -> None:
         kind = self.request.headers.get("Content-Type", "").partition(";")[0].strip().lower()
-        wanted = "multipart/form-data" if route.multipart else _FORM
+        wanted = "multipart/form-data" if route.multipart else _RAW if route.raw else _FORM
         if kind != wanted and (kind or self._length()):
             raise ApiError(415, "wrong_type", f"The body is sent as {wanted}, not as {kind!r}.")
 
@@ -192,12 +199,23 @@ class Door(RequestHandler):
         """Take a piece of the body."""
         if self._refusal is not None:
             return
+        if self._receiver is not None:
+            await self._receive(self._receiver, chunk)
+            return
         if self._git is None:
             self._pieces.append(chunk)
             return
         if self._git_is_push:
             self._engine.database.count(git_bytes=len(chunk))
         await self._git.write(chunk)
+
+    async def _receive(self, receiver: Receiver, chunk: bytes) -> None:
+        """Hand a piece of the body on; after a refusal the rest of it is read and left."""
+        try:
+            await receiver.write(chunk)
+        except ApiError as error:
+            self._refusal = error
+            await receiver.abandon()
 
     # After the body.
 
@@ -239,11 +257,13 @@ class Door(RequestHandler):
         """Read query and body."""
         body = b"".join(self._pieces)
         self._pieces.clear()
-        form, part = (
-            _multipart(self.request, body)
-            if route.multipart
-            else (Fields.parse(body, "body"), None)
-        )
+        form, part = Fields(), None
+        if route.multipart:
+            form, part = _multipart(self.request, body)
+        elif route.raw:
+            part = body
+        else:
+            form = Fields.parse(body, "body")
         headers = self.request.headers
         task = None
         if route.credential is Credential.TASK:
@@ -256,6 +276,7 @@ class Door(RequestHandler):
             query=Fields.parse(self.request.query, "query"),
             form=form,
             part=part,
+            received=self._receiver,
             values=self._values,
             caller=self._caller,
             task=task,
@@ -333,6 +354,8 @@ class Door(RequestHandler):
         super().on_connection_close()
         for callback in self._on_close:
             callback()
+        if self._receiver is not None:
+            IOLoop.current().spawn_callback(self._receiver.abandon)
         self._through()
 
     def _count(self) -> None:

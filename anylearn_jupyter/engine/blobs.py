@@ -3,7 +3,10 @@
 On-disk layout (``ANYLEARN_HOME/engine/blobs/``)::
 
     <resource id>/upload        the chunks, each at its place, until the upload is finished
+    <resource id>/manifest      or what it shall consist of, by content-addressed chunks
     <resource id>/content-<n>/  what it holds, unpacked; the row says which n is the present one
+    incoming-*/                 chunks of uploads of that kind, see `chunk_uploads`
+    chunks.sqlite3              which chunks are where: a cache, see `chunk_index`
     compressed/<id>.zip         packed for a download
 
 A new content gets a new directory, which is renamed into place whole before the row names it; the
@@ -21,6 +24,9 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+from anylearn_jupyter.engine.assembly import Assembly, PiecesMissing
+from anylearn_jupyter.engine.chunk_index import ChunkIndex, Piece
+from anylearn_jupyter.engine.chunk_uploads import PREFIX, Incoming, Receiver
 from anylearn_jupyter.engine.database import Database
 from anylearn_jupyter.engine.repositories import GitFailed, Repositories
 from anylearn_jupyter.engine.request import ApiError, bad, conflict
@@ -69,12 +75,19 @@ class Blobs:
         self._store = store
         self._repositories = repositories
         self._running: dict[str, asyncio.Task[None]] = {}
+        self.index = ChunkIndex(root / "chunks.sqlite3")
+        self.incoming = Incoming(root, self.index)
         self.last_upload = time.monotonic()
 
     @property
     def busy(self) -> bool:
         """Whether something is being put together."""
         return bool(self._running)
+
+    @property
+    def root(self) -> Path:
+        """``blobs/`` of the engine."""
+        return self._root
 
     @property
     def compressed(self) -> Path:
@@ -109,6 +122,15 @@ class Blobs:
         if thing.state == ResourceState.CREATED:
             self._resources.change(thing.id, state=int(ResourceState.UPLOADING))
 
+    def receive(self, user_id: str, owner: str) -> Receiver:
+        """Begin to take content-addressed chunks of an upload; see `chunk_uploads`."""
+
+        def count(chunks: int, size: int) -> None:
+            self.last_upload = time.monotonic()
+            self._database.count(upload_chunks=chunks, upload_bytes=size)
+
+        return self.incoming.receive(user_id, owner, count)
+
     def _write_chunk(self, thing_id: str, number: int, data: bytes) -> None:
         directory = make_private_directory(self._root / thing_id)
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
@@ -138,6 +160,7 @@ class Blobs:
         """
         if thing.id in self._running:
             return self._running[thing.id]
+        self._manifest(thing.id).unlink(missing_ok=True)  # chunks by number count, if both came
         if not self._resources.chunks(thing.id) and thing.state != ResourceState.CREATED:
             return None
         size = self._size_of_upload(thing.id)
@@ -148,6 +171,34 @@ class Blobs:
                 state=int(ResourceState.UPLOADING),
                 size=size,
             )
+        return self._process(thing.id, user)
+
+    def finish_manifest(
+        self, thing: ResourceRow, user: str, owner: str, manifest: Path, size: int, *, purge: bool
+    ) -> asyncio.Task[None]:
+        """Begin to make content of a manifest that was checked; as `finish`.
+
+        Parameters
+        ----------
+        owner : str
+            The upload that brought the chunks.
+        manifest : Path
+            Its file, which is taken away from there.
+        size : int
+            Bytes of all files.
+        """
+        if thing.id in self._running:
+            return self._running[thing.id]
+        place = self._manifest(thing.id)
+        make_private_directory(place.parent)
+        (place.parent / "manifest-of").write_text(owner, encoding="ascii")
+        manifest.replace(place)
+        self._resources.change(
+            thing.id,
+            finishing=2 if purge else 1,
+            state=int(ResourceState.UPLOADING),
+            size=size,
+        )
         return self._process(thing.id, user)
 
     def resume(self, name_of: Callable[[str], str]) -> None:
@@ -194,7 +245,7 @@ class Blobs:
                 done = int(ResourceState.READY)
                 self._close_upload(thing_id, state=done, problem="", **changes)
                 self._database.count(uploads_finished=1)
-        except (ArchiveRefused, GitFailed) as error:
+        except (ArchiveRefused, GitFailed, PiecesMissing) as error:
             self._close_upload(thing_id, state=int(ResourceState.ERROR), problem=str(error))
         except OSError as error:
             _log.exception("%s could not be put together", thing_id)
@@ -214,12 +265,14 @@ class Blobs:
     def _make(self, thing: Uploadable, user: str) -> dict[str, object]:
         """Make content of an upload; gives the columns that say so."""
         archive = self._root / thing.id / "upload"
-        with archive.open("rb+") as file:
-            file.truncate(thing.size)
         fresh = self._root / thing.id / "fresh"
         shutil.rmtree(fresh, ignore_errors=True)
         fresh.mkdir()
         try:
+            if isinstance(thing, ResourceRow) and self._manifest(thing.id).exists():
+                return self._make_of_manifest(thing, fresh)
+            with archive.open("rb+") as file:
+                file.truncate(thing.size)
             if isinstance(thing, AlgorithmRow):
                 return self._make_commit(thing, user, archive, fresh)
             return self._make_content(thing, archive, fresh)
@@ -239,10 +292,39 @@ class Blobs:
         # Other kinds of file are zips inside too (.npz, .pt, .docx), and stay what they are.
         zipped = thing.filename.lower().endswith(".zip") or not thing.filename
         zipped = zipped and is_zip(archive)
+        held: list[tuple[str, Piece]] = []
+
+        def hold(path: str, size: int, digest: bytes) -> None:
+            if size:
+                held.append((path, Piece(digest, 0, size)))
+
         if zipped:
-            unpack(archive, fresh)
+            unpack(archive, fresh, on_file=hold)
         else:
             shutil.copyfile(archive, fresh / _file_name(thing))
+        version = self._put_in_place(thing, fresh)
+        self.index.add(thing.creator_id, thing.id, version, held)
+        return {"version": version, "is_zipfile": int(zipped)}
+
+    def _make_of_manifest(self, thing: ResourceRow, fresh: Path) -> dict[str, object]:
+        manifest = self._manifest(thing.id)
+        owner = (manifest.parent / "manifest-of").read_text(encoding="ascii")
+        assembly = Assembly(self._root, self.index, thing.creator_id, owner, manifest)
+        try:
+            assembly.build(fresh, thing.id, thing.version + 1)
+        except (PiecesMissing, ArchiveRefused, OSError):
+            # What came stays; it is finished again with another manifest, or given up.
+            manifest.unlink()
+            raise
+        version = self._put_in_place(thing, fresh)
+        assembly.note(thing.id, version)
+        return {"version": version, "is_zipfile": 0}
+
+    def _manifest(self, thing_id: str) -> Path:
+        return self._root / thing_id / "manifest"
+
+    def _put_in_place(self, thing: ResourceRow, fresh: Path) -> int:
+        """Make the fresh files the next version of the content, whole under its name."""
         version = thing.version + 1
         whole = self._root / thing.id / f"content-{version}"
         shutil.rmtree(whole, ignore_errors=True)
@@ -256,12 +338,13 @@ class Blobs:
             fresh.rename(whole)
         # The row is about to say that it is there, also after a power cut (faults B1).
         sync_file_system(whole)
-        return {"version": version, "is_zipfile": int(zipped)}
+        return version
 
     # Removing.
 
     def delete(self, thing_id: str) -> None:
         """Remove all content of a thing whose row is gone; for a thread."""
+        self.index.forget(thing_id)
         shutil.rmtree(self._root / thing_id, ignore_errors=True)
 
     def sweep(self, thing_id: str) -> None:
@@ -272,6 +355,7 @@ class Blobs:
             return
         if not self._resources.chunks(thing_id):
             (directory / "upload").unlink(missing_ok=True)
+        self._sweep_manifest(directory)
         if row is None:
             if self._resources.algorithm(thing_id) is None:
                 self.delete(thing_id)
@@ -279,12 +363,22 @@ class Blobs:
         for path in directory.glob("content-*"):
             if path != self.content(row) and not self._store.unfinished_with(thing_id):
                 shutil.rmtree(path, ignore_errors=True)
+                self.index.forget(thing_id, keep_version=row.version)
+
+    def _sweep_manifest(self, directory: Path) -> None:
+        """Remove a manifest that was carried out, with the upload that brought its chunks."""
+        place = directory / "manifest"
+        if place.exists():
+            self.incoming.drop((directory / "manifest-of").read_text(encoding="ascii"))
+            place.unlink()
+        (directory / "manifest-of").unlink(missing_ok=True)
 
     def sweep_all(self) -> None:
         """Remove what an engine that died has left; for a thread, at the start."""
         for path in self._root.iterdir():
-            if path != self.compressed:
+            if path != self.compressed and not path.name.startswith(PREFIX):
                 self.sweep(path.name)
+        self.incoming.sweep()
 
 
 def _file_name(thing: ResourceRow) -> str:

@@ -15,6 +15,7 @@ from urllib.parse import parse_qs
 from anylearn_jupyter.entities import is_id
 
 if TYPE_CHECKING:
+    from anylearn_jupyter.engine.chunk_uploads import Receiver
     from anylearn_jupyter.engine.store import TaskRow
     from anylearn_jupyter.engine.users import User
 
@@ -237,9 +238,11 @@ class Request:
     query, form : Fields
         What was sent.
     part : bytes or None
-        The part ``file`` of a multipart body.
+        The part ``file`` of a multipart body, or a whole plain one.
     values : mapping of str to str
         What stands in the path where the route's has ``{name}``, as it came.
+    received : Receiver or None
+        What took a plain body as it came.
     caller : User or None
         Whose credential it carries; None where none is asked for.
     task : TaskRow or None
@@ -254,6 +257,7 @@ class Request:
     query: Fields = field(default_factory=Fields)
     form: Fields = field(default_factory=Fields)
     part: bytes | None = None
+    received: Receiver | None = None
     values: Mapping[str, str] = field(default_factory=dict)
     caller: User | None = None
     task: TaskRow | None = None
@@ -265,6 +269,13 @@ class Request:
         if self.caller is None:
             raise RuntimeError(f"{self.method} {self.path} asks for no user")
         return self.caller
+
+    @property
+    def receiver(self) -> Receiver:
+        """What took the body, where the route has one."""
+        if self.received is None:
+            raise RuntimeError(f"{self.method} {self.path} takes no body as it comes")
+        return self.received
 
     @property
     def reporting_task(self) -> TaskRow:

@@ -12,11 +12,13 @@ from typing import TYPE_CHECKING, Any
 
 from anylearn_jupyter.engine.auth import Credential
 from anylearn_jupyter.engine.blobs import CHUNK_BYTES
+from anylearn_jupyter.engine.chunk_uploads import MAX_BODY_BYTES, MAX_CHUNK_BYTES, Receiver
 from anylearn_jupyter.engine.handlers import (
     about,
     accounts,
     algorithms,
     anyboard,
+    delta,
     local_tasks,
     projects,
     refused,
@@ -28,13 +30,17 @@ from anylearn_jupyter.engine.handlers import (
     transform,
 )
 from anylearn_jupyter.engine.incoming import MAX_PACK_BYTES
-from anylearn_jupyter.engine.request import Request
+from anylearn_jupyter.engine.request import Fields, Request
 
 if TYPE_CHECKING:
     from anylearn_jupyter.engine.service import Engine
+    from anylearn_jupyter.engine.users import User
 
 Handler = Callable[["Engine", Request], Awaitable[Any]]
 """A handler gives what is sent as JSON, or a `Reply`."""
+
+Receive = Callable[["Engine", "User", Fields], Receiver]
+"""What takes a body as it comes, once the request is let in; from the user and the query."""
 
 SMALL_BYTES = 1 << 16
 """Largest body of most routes."""
@@ -59,6 +65,10 @@ class Route:
         Largest body.
     multipart : bool
         Whether the body is multipart, and no form.
+    raw : bool
+        Whether the body is plain bytes.
+    receive : Receive or None
+        What takes a plain body as it comes; None: the handler gets it whole.
     is_need : bool
         Whether a request shows that somebody needs the engine, so that it does not end when idle.
         To look how it is, is none.
@@ -72,6 +82,8 @@ class Route:
     credential: Credential = Credential.USER
     max_bytes: int = SMALL_BYTES
     multipart: bool = False
+    raw: bool = False
+    receive: Receive | None = None
     is_need: bool = True
     is_own: bool = False
 
@@ -184,6 +196,26 @@ ROUTES: tuple[Route, ...] = (
         multipart=True,
     ),
     Route("POST", "/api/resource/upload_finish", transfer.upload_finish),
+    Route("POST", "/api/delta/missing", delta.missing, max_bytes=LARGE_BYTES, is_own=True),
+    Route(
+        "POST",
+        "/api/delta/chunks",
+        delta.chunks,
+        max_bytes=MAX_BODY_BYTES,
+        raw=True,
+        receive=delta.receive,
+        is_own=True,
+    ),
+    Route(
+        "POST",
+        "/api/delta/manifest",
+        delta.manifest,
+        max_bytes=MAX_CHUNK_BYTES,
+        raw=True,
+        is_own=True,
+    ),
+    Route("POST", "/api/delta/finish", delta.finish, is_own=True),
+    Route("POST", "/api/delta/drop", delta.drop, is_own=True),
     Route("POST", "/api/resource/sync_finish", algorithms.sync_finish),
     Route(
         "POST",

@@ -12,8 +12,11 @@ import stat
 import unicodedata
 import zipfile
 import zlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
+
+from blake3 import blake3
 
 MAX_ENTRIES = 1_000_000
 """Most files and directories of an archive."""
@@ -23,6 +26,8 @@ MAX_RATIO = 200
 
 FREE_BYTES = 1 << 30
 """What any archive may unpack to, however well it is packed."""
+
+OnFile = Callable[[str, int, bytes], None]
 
 _RESERVED_BYTES = 256 << 20
 _BLOCK_BYTES = 1 << 20
@@ -50,7 +55,9 @@ def is_zip(archive: Path) -> bool:
         return file.read(2) == b"PK" and zipfile.is_zipfile(file)
 
 
-def unpack(archive: Path, target: Path, *, as_code: bool = False) -> None:
+def unpack(
+    archive: Path, target: Path, *, as_code: bool = False, on_file: OnFile | None = None
+) -> None:
     """Unpack a zip into a directory.
 
     Parameters
@@ -63,6 +70,9 @@ def unpack(archive: Path, target: Path, *, as_code: bool = False) -> None:
         Whether it is an algorithm: published clients name its members as the user wrote the path,
         so that what leads out at the beginning of a name is dropped, and the directory that all
         share becomes the root. ``.git`` is left out.
+    on_file : callable, optional
+        ``on_file(path, size, digest)`` after each file: its path below `target` with ``/``, and
+        the BLAKE3 of its content.
 
     Raises
     ------
@@ -78,7 +88,9 @@ def unpack(archive: Path, target: Path, *, as_code: bool = False) -> None:
             members = _checked(opened, archive.stat().st_size, as_code=as_code)
             _check_space(members, target)
             for member in members:
-                _write(opened, member, target)
+                digest = _write(opened, member, target)
+                if on_file is not None and digest is not None:
+                    on_file("/".join(member.parts), member.info.file_size, digest)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError) as error:
         raise ArchiveRefused(f"it is damaged ({error})") from error
 
@@ -94,18 +106,26 @@ def _checked(opened: zipfile.ZipFile, size: int, *, as_code: bool) -> list[_Memb
         )
     members = []
     for info in infos:
-        parts = _parts(info, as_code=as_code)
+        parts = checked_parts(info.orig_filename, as_code=as_code)
         _check_kind(info)
         if parts and not (as_code and ".git" in parts):
             members.append(_Member(info, parts, info.is_dir()))
     if as_code:
         members = _from_common_root(members)
-    _check_collisions(members)
+    check_collisions(
+        (member.parts, member.is_directory, member.info.filename) for member in members
+    )
     return members
 
 
-def _parts(info: zipfile.ZipInfo, *, as_code: bool) -> tuple[str, ...]:
-    name = info.orig_filename
+def checked_parts(name: str, *, as_code: bool = False) -> tuple[str, ...]:
+    """Give the parts of a name in an archive or a manifest, or refuse it.
+
+    Raises
+    ------
+    ArchiveRefused
+        It is absolute, leads out, is too long, or is no name on some system.
+    """
     shown = ascii(name[:80])
     if "\0" in name:
         raise ArchiveRefused(f"the name {shown} holds a zero byte")
@@ -158,23 +178,34 @@ def _from_common_root(members: list[_Member]) -> list[_Member]:
     ]
 
 
-def _check_collisions(members: list[_Member]) -> None:
-    """Refuse two names for one file, also on a file system that folds case or accents."""
+def check_collisions(members: Iterable[tuple[tuple[str, ...], bool, str]]) -> None:
+    """Refuse two names for one file, also on a file system that folds case or accents.
+
+    Parameters
+    ----------
+    members : iterable
+        For each its parts, whether it is a directory, and its name as it came.
+
+    Raises
+    ------
+    ArchiveRefused
+        Two are one, or one is both a file and a directory.
+    """
     files: dict[tuple[str, ...], str] = {}
     spelled: dict[tuple[str, ...], tuple[str, ...]] = {}
-    for member in members:
-        folded = tuple(unicodedata.normalize("NFC", part).casefold() for part in member.parts)
+    for parts, is_directory, name in members:
+        folded = tuple(unicodedata.normalize("NFC", part).casefold() for part in parts)
         for depth in range(1, len(folded) + 1):
-            known = spelled.setdefault(folded[:depth], member.parts[:depth])
-            if known != member.parts[:depth]:
+            known = spelled.setdefault(folded[:depth], parts[:depth])
+            if known != parts[:depth]:
                 raise ArchiveRefused(
-                    f"{'/'.join(known)!a} and {'/'.join(member.parts[:depth])!a} differ "
+                    f"{'/'.join(known)!a} and {'/'.join(parts[:depth])!a} differ "
                     "in case or accents only"
                 )
-        if not member.is_directory:
+        if not is_directory:
             if folded in files:
-                raise ArchiveRefused(f"{member.info.filename!a} is in it twice")
-            files[folded] = member.info.filename
+                raise ArchiveRefused(f"{name!a} is in it twice")
+            files[folded] = name
     for folded in spelled:
         for depth in range(1, len(folded)):
             if folded[:depth] in files:
@@ -188,11 +219,13 @@ def _check_space(members: list[_Member], target: Path) -> None:
         raise ArchiveRefused(f"it needs {needed} bytes of disk space and {free} are free")
 
 
-def _write(opened: zipfile.ZipFile, member: _Member, target: Path) -> None:
+def _write(opened: zipfile.ZipFile, member: _Member, target: Path) -> bytes | None:
+    """Write a file, and give the BLAKE3 of its content; None for a directory."""
     path = target.joinpath(*member.parts)
     if member.is_directory:
         path.mkdir(parents=True, exist_ok=True)
-        return
+        return None
+    hasher = blake3()
     path.parent.mkdir(parents=True, exist_ok=True)
     executable = member.info.external_attr >> 16 & 0o111
     flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW
@@ -203,4 +236,9 @@ def _write(opened: zipfile.ZipFile, member: _Member, target: Path) -> None:
             left -= len(block)
             if left < 0:
                 raise ArchiveRefused(f"{member.info.filename!a} is larger than it says")
+            hasher.update(block)
             file.write(block)
+    if left:
+        raise ArchiveRefused(f"{member.info.filename!a} is smaller than it says")
+    digest: bytes = hasher.digest()
+    return digest

@@ -62,6 +62,7 @@ class LineProgress:
         self._step = ""
         self._label = ""
         self._label_at = 0.0
+        self._files = ""
 
     def step(self, name: str, detail: str = "") -> None:
         """Show the step."""
@@ -73,7 +74,7 @@ class LineProgress:
         from tqdm import tqdm
 
         if label != self._label:
-            self._label, self._label_at = label, time.monotonic()
+            self._label, self._label_at, self._files = label, time.monotonic(), ""
         bar = tqdm.format_meter(
             sent,
             total,
@@ -82,8 +83,14 @@ class LineProgress:
             unit="B",
             unit_scale=True,
             ncols=88,
+            postfix=self._files,
         )
         self._show(bar, now=False)
+
+    def files(self, label: str, done: int, total: int) -> None:
+        """Show beside the bar of a transfer, from its next version on, how many files are done."""
+        if label == self._label and total > 1:
+            self._files = f"{done:,}/{total:,} files"
 
     def note(self, text: str) -> None:
         """Write a line that stays."""
@@ -114,6 +121,7 @@ class PlainProgress:
         self._label = ""
         self._begun_at = 0.0
         self._said_at = 0.0
+        self._files = ""
 
     def step(self, name: str, detail: str = "") -> None:
         """Say nothing: a step is short, and its transfers speak for themselves."""
@@ -122,12 +130,23 @@ class PlainProgress:
         """Say how far a transfer is, now and then, and that it has ended if it took long."""
         now = time.monotonic()
         if label != self._label:
-            self._label, self._begun_at, self._said_at = label, now, now
+            self._label, self._begun_at, self._said_at, self._files = label, now, now, ""
         done = total > 0 and sent >= total
         if now - self._said_at >= PLAIN_S or (done and now - self._begun_at >= 1):
             self._said_at = now
-            share = f" ({sent / total:.0%})" if total and not done else ""
-            say(f"{label}: {size_text(sent)}{share}")
+            took_s = max(now - self._begun_at, 1e-3)
+            facts = [self._files] if self._files else []
+            if total and not done and sent > 0:
+                left_s = took_s * (total - sent) / sent
+                facts.insert(0, f"{sent / total:.0%}")
+                facts += [f"{size_text(int(sent / took_s))}/s", f"{left_s:.0f} s left"]
+            said = f" ({', '.join(facts)})" if facts else ""
+            say(f"{label}: {size_text(sent)}{said}")
+
+    def files(self, label: str, done: int, total: int) -> None:
+        """Keep for the next line how many files of a transfer are done."""
+        if label == self._label and total > 1:
+            self._files = f"{done:,} of {total:,} files"
 
     def note(self, text: str) -> None:
         """Write a line."""

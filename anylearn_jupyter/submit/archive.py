@@ -92,7 +92,10 @@ class _Packed(NamedTuple):
 
 
 def archive(
-    content: Fingerprint, *, on_progress: Callable[[int, int], None] | None = None
+    content: Fingerprint,
+    *,
+    on_progress: Callable[[int, int], None] | None = None,
+    on_files: Callable[[int], None] | None = None,
 ) -> Iterator[bytes]:
     """Give a zip of a dataset, piece by piece.
 
@@ -102,6 +105,8 @@ def archive(
         What to send; its files are read again.
     on_progress : callable, optional
         ``on_progress(done, total)`` in bytes of the files, not of the zip; in the caller's thread.
+    on_files : callable, optional
+        ``on_files(done)``, when more files are whole.
 
     Yields
     ------
@@ -123,6 +128,8 @@ def archive(
             done += size
             if on_progress is not None:
                 on_progress(done, content.total_bytes)
+            if on_files is not None:
+                on_files(directory.count)
     yield directory.end()
 
 
@@ -340,12 +347,14 @@ class _Directory:
     ----------
     offset : int
         Where in the zip the next member begins.
+    count : int
+        How many members there are so far.
     """
 
     def __init__(self) -> None:
         self.offset = 0
         self._records = bytearray()
-        self._count = 0
+        self.count = 0
 
     def add(self, member: _Member, offset: int) -> None:
         """Take a member that begins at this offset."""
@@ -369,11 +378,11 @@ class _Directory:
             *(mode << 16, place),
         )
         self._records += member.name + extra
-        self._count += 1
+        self.count += 1
 
     def end(self) -> bytes:
         """Give the directory and what stands behind it."""
-        count, size, offset = self._count, len(self._records), self.offset
+        count, size, offset = self.count, len(self._records), self.offset
         tail = b""
         if count >= 0xFFFF or size > _LARGE_BYTES or offset > _LARGE_BYTES:
             version = _WITH_LARGE_FIELDS

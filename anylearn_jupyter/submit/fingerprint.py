@@ -20,13 +20,14 @@ Source: quick-train specification, step 4; faults E10, E12, E13, E14, E16.
 
 from __future__ import annotations
 
+import io
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from blake3 import blake3
 
@@ -53,6 +54,10 @@ from anylearn_jupyter.submit.stat_cache import (
 
 _TRIES = 3
 _BLOCK_BYTES = 1 << 20
+_UNREAD = bytes(DIGEST_BYTES)
+
+KEEP_EVERY_S = 10.0
+"""Seconds of reading after which what was read is kept."""
 
 OnProgress = Callable[[int, int], None]
 """``on_progress(bytes_done, bytes_total)``, in the caller's thread."""
@@ -146,22 +151,63 @@ def fingerprint(
         It is not there, holds no file or too many, a name is no UTF-8, a file cannot be read, or
         changed each of three times while it was read.
     """
+    seen = look(path, cache)
+    if seen.fingerprint is not None:
+        return seen.fingerprint
+    reading = DataReading(seen)
+    reading.read_all(PlainReader(), on_progress)
+    return reading.result(cache)
+
+
+@dataclass(frozen=True)
+class SeenData:
+    """A dataset that was looked at: nothing of it has been opened.
+
+    Attributes
+    ----------
+    scan : Scan
+        Its files.
+    known : Known or None
+        What is known of it from before.
+    """
+
+    scan: Scan
+    known: Known | None
+
+    @property
+    def root(self) -> Path:
+        """The directory or the one file, resolved."""
+        return self.scan.root
+
+    @property
+    def skipped(self) -> tuple[SkippedData, ...]:
+        """What is no part of it."""
+        return self.scan.skipped
+
+    @property
+    def fingerprint(self) -> Fingerprint | None:
+        """Its fingerprint where nothing has changed since it was known; None where it has."""
+        # One that was not read to its end has no value yet.
+        if self.known is None or not self.known.value or not self.known.fits(self.scan):
+            return None
+        folders = self.known.folders
+        contents = tuple((one, folders[one.prefix].digests) for one in self.scan.folders)
+        return _fingerprint(self.known.value, self.scan, self.scan.total_bytes, contents)
+
+    @property
+    def unread_bytes(self) -> int:
+        """How many bytes have to be read to know what it is."""
+        return sum(size_in(spot.state) for spot in DataReading(self).spots(read=False))
+
+    def paths(self) -> Iterator[str]:
+        """Give the path of each file, relative and with ``/``."""
+        return (folder.prefix + name for folder in self.scan.folders for name in folder.names)
+
+
+def look(path: Path, cache: StatCache | None = None) -> SeenData:
+    """Look at a dataset and open nothing; see `fingerprint` for the errors of its names."""
     found = scan(path)
-    known = cache.load(found.root) if cache is not None else None
-    if known is not None and known.fits(found):
-        contents = tuple((one, known.folders[one.prefix].digests) for one in found.folders)
-        return _fingerprint(known.value, found, found.total_bytes, contents)
-    reading = _Reading(found, known)
-    reading.read_all(on_progress)
-    contents = tuple(
-        (folder, b"".join(digests))
-        for folder, digests in zip(found.folders, reading.digests, strict=True)
-    )
-    value = _combined(contents)
-    if cache is not None:
-        cache.save(found.root, Known(value, reading.to_keep(contents)), known)
-    total = sum(size_in(state) for folder in found.folders for state in folder.states)
-    return _fingerprint(value, found, total, contents)
+    return SeenData(found, cache.load(found.root) if cache is not None else None)
 
 
 def _fingerprint(
@@ -177,8 +223,78 @@ def _fingerprint(
     )
 
 
-class _Reading:
+class FileReader(Protocol):
+    """What reads a file's content, and does with it what it likes."""
+
+    def read(self, file: io.FileIO, spot: Spot, limit: int, tell: Callable[[int], None]) -> Read:
+        """Read a file to its end, or until there are more bytes than `limit`.
+
+        Parameters
+        ----------
+        file : io.FileIO
+            At its beginning.
+        spot : Spot
+            Which file it is.
+        limit : int
+            Its size, as it was when it was opened.
+        tell : callable
+            ``tell(bytes)``, after each piece.
+        """
+
+
+class Read(NamedTuple):
+    """What reading a file gave: how many bytes, and their BLAKE3."""
+
+    size: int
+    digest: bytes
+
+
+class Spot(NamedTuple):
+    """A file of a scan.
+
+    Attributes
+    ----------
+    path : str
+        Relative, with ``/``.
+    folder, at : int
+        Which folder of the scan it is in, and where among its files.
+    state : bytes
+        `state_of` it, when it was opened.
+    """
+
+    path: str
+    folder: int
+    at: int
+    state: bytes = b""
+
+
+class PlainReader:
+    """Reads a file for nothing but its digest.
+
+    Not through a memory map: a file that shrinks under one ends the process.
+    """
+
+    def __init__(self) -> None:
+        self._view = memoryview(bytearray(_BLOCK_BYTES))
+
+    def read(self, file: io.FileIO, spot: Spot, limit: int, tell: Callable[[int], None]) -> Read:
+        """Read and hash it."""
+        hasher = blake3(max_threads=blake3.AUTO)
+        size = 0
+        while size <= limit and (read := file.readinto(self._view)):
+            hasher.update(self._view[:read])
+            size += read
+            tell(read)
+        return Read(size, hasher.digest())
+
+
+class DataReading:
     """One dataset being read: a digest for each file, from what is known or from the file.
+
+    Parameters
+    ----------
+    seen : SeenData
+        Its files, and what is known of them.
 
     Attributes
     ----------
@@ -186,25 +302,59 @@ class _Reading:
         For each folder of the scan, in its order; empty where a file has yet to be read.
     """
 
-    def __init__(self, found: Scan, known: Known | None) -> None:
-        self._found = found
-        self._known = known
+    def __init__(self, seen: SeenData) -> None:
+        self._found = seen.scan
+        self._known = seen.known
         self._young: set[tuple[int, int]] = set()
-        self._buffer = bytearray(_BLOCK_BYTES)
+        self._kept_at = time.monotonic()
         self.digests = [
-            known.digests(folder) if known is not None else [b""] * len(folder.names)
-            for folder in found.folders
+            seen.known.digests(folder) if seen.known is not None else [b""] * len(folder.names)
+            for folder in seen.scan.folders
         ]
 
-    def read_all(self, on_progress: OnProgress | None) -> None:
-        """Read what has no digest, in the order of the paths, and correct its state."""
-        waiting = sorted(
-            (f"{folder.prefix}{folder.names[index]}".encode(), number, index)
+    @property
+    def scan(self) -> Scan:
+        """The files; the state of one that was read is what it was then."""
+        return self._found
+
+    def spots(self, *, read: bool) -> list[Spot]:
+        """Give the files that have a digest, or those that have none, sorted by their paths."""
+        found = [
+            Spot(f"{folder.prefix}{folder.names[index]}", number, index, folder.states[index])
             for number, folder in enumerate(self._found.folders)
             for index, digest in enumerate(self.digests[number])
-            if not digest
-        )
-        total = sum(size_in(self._state(number, index)) for _, number, index in waiting)
+            if bool(digest) == read
+        ]
+        # UTF-8 keeps the order of the characters.
+        return sorted(found)
+
+    def read_all(
+        self,
+        reader: FileReader,
+        on_progress: OnProgress | None = None,
+        *,
+        on_file: Callable[[int, int], None] | None = None,
+        cache: StatCache | None = None,
+    ) -> None:
+        """Read what has no digest, in the order of the paths, and correct its state.
+
+        Parameters
+        ----------
+        reader : FileReader
+            Reads each file.
+        on_progress : callable, optional
+            Told of bytes.
+        on_file : callable, optional
+            ``on_file(done, total)``, after each file.
+        cache : StatCache, optional
+            What was read is kept there now and then, so that who begins again goes on from there.
+
+        Notes
+        -----
+        Source: faults A6.
+        """
+        waiting = self.spots(read=False)
+        total = sum(size_in(spot.state) for spot in waiting)
         done = 0
 
         def tell(piece: int) -> None:
@@ -213,72 +363,96 @@ class _Reading:
             if on_progress is not None:
                 on_progress(min(done, total), total)
 
-        for path, number, index in waiting:
-            folder = self._found.folders[number]
-            content = self._read(path.decode(), folder.source(index), tell)
-            folder.states[index] = content.state
-            self.digests[number][index] = content.digest
+        for count, spot in enumerate(waiting, 1):
+            folder = self._found.folders[spot.folder]
+            content = self._read(spot, folder.source(spot.at), reader, tell)
+            folder.states[spot.at] = content.state
+            self.digests[spot.folder][spot.at] = content.digest
             if content.young:
-                self._young.add((number, index))
+                self._young.add((spot.folder, spot.at))
+            if on_file is not None:
+                on_file(count, len(waiting))
+            if cache is not None and time.monotonic() - self._kept_at > KEEP_EVERY_S:
+                self._keep(cache, "")
 
-    def to_keep(self, contents: tuple[tuple[Folder, bytes], ...]) -> dict[str, KnownFolder]:
-        """Give what may be believed later: a file that was young when it was read has no state."""
+    def result(self, cache: StatCache | None = None) -> Fingerprint:
+        """Give the fingerprint, now that every file has a digest, and keep what is known."""
+        contents = self._contents()
+        value = _combined(contents)
+        if cache is not None:
+            self._keep(cache, value)
+        total = sum(size_in(state) for folder in self._found.folders for state in folder.states)
+        return _fingerprint(value, self._found, total, contents)
+
+    def _contents(self) -> tuple[tuple[Folder, bytes], ...]:
+        return tuple(
+            (folder, b"".join(digest or _UNREAD for digest in digests))
+            for folder, digests in zip(self._found.folders, self.digests, strict=True)
+        )
+
+    def _keep(self, cache: StatCache, value: str) -> None:
+        known = Known(value, self._to_keep())
+        cache.save(self._found.root, known, self._known)
+        self._known = known
+        self._kept_at = time.monotonic()
+
+    def _to_keep(self) -> dict[str, KnownFolder]:
+        """Give what may be believed later.
+
+        A file that was young when it was read, or that was not read yet, has no state.
+        """
         kept = {}
-        for number, (folder, digests) in enumerate(contents):
+        for number, (folder, digests) in enumerate(self._contents()):
             same = self._known.unchanged(folder) if self._known is not None else None
-            if same is not None:
+            if same is not None and same.digests == digests:
                 kept[folder.prefix] = same
                 continue
             states = [
-                NO_STATE if (number, index) in self._young else state
+                NO_STATE
+                if (number, index) in self._young or not self.digests[number][index]
+                else state
                 for index, state in enumerate(folder.states)
             ]
             names = "/".join(folder.names).encode()
             kept[folder.prefix] = KnownFolder(names, b"".join(states), digests)
         return kept
 
-    def _state(self, number: int, index: int) -> bytes:
-        return self._found.folders[number].states[index]
-
-    def _read(self, path: str, source: Path, tell: Callable[[int], None]) -> _Content:
+    def _read(
+        self, spot: Spot, source: Path, reader: FileReader, tell: Callable[[int], None]
+    ) -> _Content:
         """Read a file; again when it changed meanwhile."""
         for _ in range(_TRIES):
-            content = self._read_once(path, source, tell)
+            content = _read_once(spot, source, reader, tell)
             if content is not None:
                 return content
         raise DataError(
-            f"The file {path!r} changed while it was read, {_TRIES} times; try again when nothing "
-            "writes to it."
+            f"The file {spot.path!r} changed while it was read, {_TRIES} times; try again when "
+            "nothing writes to it."
         )
 
-    def _read_once(self, path: str, source: Path, tell: Callable[[int], None]) -> _Content | None:
-        """Read it once; None when it was not the same file from the beginning to the end.
 
-        Not through a memory map: a file that shrinks under one ends the process.
-        """
-        hasher = blake3(max_threads=blake3.AUTO)
-        view = memoryview(self._buffer)
-        size = 0
-        began_ns = time.time_ns()
-        try:
-            with open_regular(source) as handle:
-                before = os.fstat(handle.fileno())
-                while size <= before.st_size and (read := handle.readinto(view)):
-                    hasher.update(view[:read])
-                    size += read
-                    tell(read)
-                after = os.fstat(handle.fileno())
-        except FileNotFoundError as error:
-            raise DataError(
-                f"The file {path!r} was taken away while the data was read; try again when nothing "
-                "changes it."
-            ) from error
-        except OSError as error:
-            raise unreadable_data(path, error) from error
-        if size != before.st_size or state_of(before) != state_of(after):
-            tell(-size)
-            return None
-        return _Content(state_of(after), hasher.digest(), is_young(after, began_ns))
+def _read_once(
+    spot: Spot, source: Path, reader: FileReader, tell: Callable[[int], None]
+) -> _Content | None:
+    """Read a file once; None when it was not the same from the beginning to the end."""
+    began_ns = time.time_ns()
+    try:
+        with open_regular(source) as file:
+            before = os.fstat(file.fileno())
+            state = state_of(before)
+            read = reader.read(file, spot._replace(state=state), before.st_size, tell)
+            after = os.fstat(file.fileno())
+    except FileNotFoundError as error:
+        raise DataError(
+            f"The file {spot.path!r} was taken away while the data was read; try again when "
+            "nothing changes it."
+        ) from error
+    except OSError as error:
+        raise unreadable_data(spot.path, error) from error
+    if read.size != before.st_size or state != state_of(after):
+        tell(-read.size)
+        return None
+    return _Content(state, read.digest, is_young(after, began_ns))
 
 
 class _Content(NamedTuple):

@@ -20,7 +20,7 @@ import sqlite3
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import TracebackType
@@ -372,6 +372,10 @@ class Ledger:
                 )
 
     # The file.
+
+    def transaction(self) -> AbstractContextManager[sqlite3.Connection]:
+        """Give the open file for one transaction, to a module with a table of its own."""
+        return self._connection()
 
     def _tasks(
         self, where: str, values: Iterable[object], limit: int | None = None

@@ -71,6 +71,20 @@ STEPS: tuple[tuple[str, ...], ...] = (
         ) STRICT
         """,
     ),
+    (
+        # Uploads by numbered chunks that are not finished: how many the server has confirmed.
+        """
+        CREATE TABLE upload (
+            server TEXT NOT NULL,
+            user_id TEXT NOT NULL,
+            resource_id TEXT NOT NULL,
+            content TEXT NOT NULL,          -- its fingerprint
+            format TEXT NOT NULL,           -- what makes the same bytes of the same content
+            chunks INTEGER NOT NULL,        -- from the first on, without a gap
+            PRIMARY KEY (server, user_id, resource_id)
+        ) STRICT
+        """,
+    ),
 )
 """The statements of each step; the first makes format 1."""
 

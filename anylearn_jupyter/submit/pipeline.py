@@ -16,11 +16,13 @@ from anylearn_jupyter.errors import Interrupted
 from anylearn_jupyter.home import said_when_full
 from anylearn_jupyter.submit.checks import check_request
 from anylearn_jupyter.submit.code import SentCode, send_code
+from anylearn_jupyter.submit.delta_upload import fits
 from anylearn_jupyter.submit.description import describe
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.facts import Facts
 from anylearn_jupyter.submit.inputs import MountedInput, local_input, remote_input
 from anylearn_jupyter.submit.ledger import Ledger, TaskRecord, now_ms
+from anylearn_jupyter.submit.local_data import Provided
 from anylearn_jupyter.submit.preparation import Preparation, prepare
 from anylearn_jupyter.submit.progress import Progress, SilentProgress, ToldProgress
 from anylearn_jupyter.submit.projects import make_project
@@ -110,6 +112,8 @@ def _submitted(request: TrainRequest, told: ToldProgress) -> Submission:
         told.step("Asking the server", request.server or "")
         connection = current_connection(request.server)
         destination = Destination(connection, ledger, told, request.polling_s)
+        if prepared.seen and not takes_chunks(request, destination):
+            prepared.read_rest(told)
         found = survey(prepared, destination)
         code = provide_code(prepared, found, destination)
         inputs = provide_inputs(prepared, found, code.algorithm, destination)
@@ -161,13 +165,20 @@ def provide_inputs(
         if one.path is None:
             inputs.append(remote_input(one, found.remote[one]))
             continue
-        sent = 0
         resource = found.known.get(one)
-        if resource is None:
-            local = local_data_of(one, prepared, destination, algorithm.id)
-            resource, sent = local.provide()
-        inputs.append(local_input(one, prepared.contents[one.path], resource, sent))
+        if resource is not None:
+            provided = Provided(resource, 0, prepared.contents[one.path])
+        else:
+            provided = local_data_of(one, prepared, destination, algorithm.id).provide()
+        prepared.contents[one.path] = provided.content
+        prepared.seen.pop(one.path, None)
+        inputs.append(local_input(one, provided.content, provided.resource, provided.sent))
     return inputs
+
+
+def takes_chunks(request: TrainRequest, destination: Destination) -> bool:
+    """Whether data travels by chunks of content, so that it is read while it is sent."""
+    return request.uploader is None and fits(destination.api.delta)
 
 
 def create_task(

@@ -66,6 +66,7 @@ def plan(request: TrainRequest, progress: Progress | None = None) -> Plan:
     check_request(request)
     with Ledger() as ledger:
         prepared = prepare(request, told, ledger.home)
+        prepared.read_rest(told)
         told.step("Asking the server", request.server or "")
         connection, known = _asked(prepared, ledger, told)
     data, upload_bytes = _data(prepared, known)

@@ -6,20 +6,34 @@ Nothing has been sent when this is done, so a mistake that can be seen here cost
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path, PurePosixPath
 
 from anylearn_jupyter.errors import OptionError, SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.command import entry_module, entry_script
+from anylearn_jupyter.submit.data_names import check_paths
 from anylearn_jupyter.submit.entry import check_module, check_script
-from anylearn_jupyter.submit.fingerprint import fingerprint
+from anylearn_jupyter.submit.fingerprint import (
+    DataReading,
+    Fingerprint,
+    PlainReader,
+    SeenData,
+    look,
+)
 from anylearn_jupyter.submit.local_data import Content
 from anylearn_jupyter.submit.packing_rules import PackingRules
-from anylearn_jupyter.submit.progress import Progress
-from anylearn_jupyter.submit.ready_archive import read_archive
+from anylearn_jupyter.submit.progress import Progress, tell_files
+from anylearn_jupyter.submit.ready_archive import ReadyArchive, read_archive
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.snapshot import Snapshot, snapshot
 from anylearn_jupyter.submit.stat_cache import StatCache
+
+READ_AT_ONCE_BYTES = 8 << 20
+"""Data of which no more than this is unknown is read before a server is asked.
+
+So that what it is can be looked up along with everything else.
+"""
 
 DEFAULT_OUTPUT = "output"
 """The results folder of a task that does not say (HTTP API, section 8)."""
@@ -36,7 +50,10 @@ class Preparation:
     snapshot : Snapshot or None
         The code; None where it is on the server.
     contents : dict
-        What was read of each local path in the request's data.
+        What was read of each local path in the request's data, or was known of it.
+    seen : dict
+        The paths whose data was looked at only; a server that takes chunks of content gets it while
+        it is read. Whoever reads one moves it to `contents`.
     notes : tuple of str
         What the user should know, a sentence each.
     """
@@ -44,6 +61,7 @@ class Preparation:
     request: TrainRequest
     snapshot: Snapshot | None
     contents: dict[Path, Content]
+    seen: dict[Path, SeenData]
     notes: tuple[str, ...]
 
     @property
@@ -57,6 +75,13 @@ class Preparation:
         """Give the request's digest on a server."""
         values = {path: content.value for path, content in self.contents.items()}
         return self.request.digest(self.code_id, values, server=server)
+
+    def read_rest(self, progress: Progress) -> None:
+        """Read what was looked at only; nothing is sent meanwhile."""
+        for path in list(self.seen):
+            progress.step("Reading the data", str(path))
+            self.contents[path] = _read(self.seen[path], progress, StatCache())
+            del self.seen[path]
 
 
 def prepare(request: TrainRequest, progress: Progress, home: Home) -> Preparation:
@@ -79,17 +104,27 @@ def prepare(request: TrainRequest, progress: Progress, home: Home) -> Preparatio
         captured = capture(request, request.algorithm_dir, home)
         notes += captured.notes
         notes += values_left_behind(request, captured)
-    contents = {
-        one.path: read_data(one.path, progress, archive=one.archive)
-        for one in request.data
-        if one.path is not None
-    }
-    for content in contents.values():
+    contents: dict[Path, Content] = {}
+    seen: dict[Path, SeenData] = {}
+    for one in request.data:
+        if one.path is not None and one.archive:
+            contents[one.path] = _read_archive(one.path, progress)
+        elif one.path is not None:
+            found = look_at_data(one.path, progress)
+            if isinstance(found, SeenData):
+                seen[one.path] = found
+            else:
+                contents[one.path] = found
+    for content in (*contents.values(), *seen.values()):
         notes += [f"{one.path!r} in the data: {one.reason}." for one in content.skipped[:5]]
         if len(content.skipped) > 5:
             notes.append(f"{len(content.skipped) - 5} more entries of {content.root} are skipped.")
     return Preparation(
-        request=request, snapshot=captured, contents=contents, notes=tuple(dict.fromkeys(notes))
+        request=request,
+        snapshot=captured,
+        contents=contents,
+        seen=seen,
+        notes=tuple(dict.fromkeys(notes)),
     )
 
 
@@ -216,14 +251,36 @@ def values_left_behind(request: TrainRequest, captured: Snapshot) -> list[str]:
     return notes
 
 
-def read_data(path: Path, progress: Progress, *, archive: bool = False) -> Content:
-    """Read local data, each byte at most once, and nothing that is known already."""
+def look_at_data(path: Path, progress: Progress) -> Fingerprint | SeenData:
+    """Read local data where there is little to read; of what is large see only which files it has.
+
+    Raises
+    ------
+    DataError
+        What can be seen without opening a file: it is not there, or has names that cannot travel.
+        A file cannot be read, or changes all the time.
+    """
     progress.step("Reading the data", str(path))
-    label = f"reading {path.name}"
+    cache = StatCache()
+    seen = look(path, cache)
+    if seen.fingerprint is not None:
+        return seen.fingerprint
+    check_paths(seen.paths())
+    return seen if seen.unread_bytes > READ_AT_ONCE_BYTES else _read(seen, progress, cache)
 
-    def tell(done: int, total: int) -> None:
-        progress.bytes(label, done, total)
 
-    if archive:
-        return read_archive(path, tell)
-    return fingerprint(path, on_progress=tell, cache=StatCache())
+def _read(seen: SeenData, progress: Progress, cache: StatCache) -> Fingerprint:
+    label = f"reading {seen.root.name}"
+    reading = DataReading(seen)
+    reading.read_all(
+        PlainReader(),
+        partial(progress.bytes, label),
+        on_file=partial(tell_files, progress, label),
+        cache=cache,
+    )
+    return reading.result(cache)
+
+
+def _read_archive(path: Path, progress: Progress) -> ReadyArchive:
+    progress.step("Reading the data", str(path))
+    return read_archive(path, partial(progress.bytes, f"reading {path.name}"))

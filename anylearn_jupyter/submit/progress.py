@@ -7,7 +7,7 @@ listen in their own way.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self, runtime_checkable
 
 if TYPE_CHECKING:
     from tqdm import tqdm
@@ -29,6 +29,20 @@ class Progress(Protocol):
         """Something that the user should know and that stops nothing: one sentence."""
 
 
+@runtime_checkable
+class FileProgress(Protocol):
+    """What a listener may have beside `Progress`: it hears of files, too."""
+
+    def files(self, label: str, done: int, total: int) -> None:
+        """So many of the files whose bytes are told of under this label are done."""
+
+
+def tell_files(progress: Progress, label: str, done: int, total: int) -> None:
+    """Tell a listener of files, if it listens for them."""
+    if isinstance(progress, FileProgress):
+        progress.files(label, done, total)
+
+
 class SilentProgress:
     """Listens to nothing."""
 
@@ -36,6 +50,9 @@ class SilentProgress:
         """Say nothing."""
 
     def bytes(self, label: str, sent: int, total: int) -> None:
+        """Say nothing."""
+
+    def files(self, label: str, done: int, total: int) -> None:
         """Say nothing."""
 
     def note(self, text: str) -> None:
@@ -80,6 +97,10 @@ class ToldProgress:
     def bytes(self, label: str, sent: int, total: int) -> None:
         """Pass bytes on."""
         self._progress.bytes(label, sent, total)
+
+    def files(self, label: str, done: int, total: int) -> None:
+        """Pass files on, to who listens for them: listeners of before know bytes alone."""
+        tell_files(self._progress, label, done, total)
 
     def note(self, text: str) -> None:
         """Keep a note, and pass it on from the thread that submits."""
@@ -138,6 +159,11 @@ class TqdmProgress:
                 disable=self._disable,
             )
         self._bar.update(sent - self._bar.n)
+
+    def files(self, label: str, done: int, total: int) -> None:
+        """Say beside the bar of this label how many files are done."""
+        if self._bar is not None and label == self._label and total > 1:
+            self._bar.set_postfix_str(f"{done:,} of {total:,} files", refresh=False)
 
     def note(self, text: str) -> None:
         """Write a line that leaves the bar whole."""

@@ -17,6 +17,9 @@ from blake3 import blake3
 from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit.data_scan import SkippedData
 
+READY_FORMAT = "as it is"
+"""The bytes that travel are those of the file."""
+
 _BLOCK_BYTES = 1 << 20
 
 OnProgress = Callable[[int, int], None]

@@ -62,7 +62,7 @@ def local_data_of(
     """Give a local input as data on its way to the server."""
     assert isinstance(one.path, Path)
     return LocalData(
-        prepared.contents[one.path],
+        prepared.contents.get(one.path) or prepared.seen[one.path],
         one.kind,
         destination,
         algorithm_id,
@@ -87,7 +87,8 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
     request, api = prepared.request, destination.api
     captured = prepared.snapshot
     remote = [one for one in dict.fromkeys(request.data) if one.path is None]
-    local = [one for one in dict.fromkeys(request.data) if one.path is not None]
+    # What was not read yet has no name there; it is asked for while it is read.
+    local = [one for one in dict.fromkeys(request.data) if one.path in prepared.contents]
     calls: dict[str, Callable[[], Any]] = {
         "features": lambda: api.features,
         "mirror": lambda: api.mirror_id(request.mirror_name),

@@ -9,6 +9,8 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from anylearn_jupyter.engine.chunk_uploads import MAX_BODY_BYTES, MAX_BODY_CHUNKS, MAX_CHUNK_BYTES
+from anylearn_jupyter.engine.handlers.delta import MAX_ASKED
 from anylearn_jupyter.engine.incoming import MAX_OBJECTS, MAX_PACK_BYTES
 from anylearn_jupyter.engine.inputs import MIRROR_ID, MIRROR_NAME
 from anylearn_jupyter.engine.launch import SUBMITTER_VARIABLES
@@ -48,6 +50,12 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
             "interpreter": {"environment": list(SUBMITTER_VARIABLES)},
             "idempotency": {},
             "git_bearer": {},
+            "delta": {
+                "chunk_bytes": MAX_CHUNK_BYTES,
+                "body_bytes": MAX_BODY_BYTES,
+                "body_chunks": MAX_BODY_CHUNKS,
+                "digests": MAX_ASKED,
+            },
             "pack_post": {"max_bytes": MAX_PACK_BYTES, "max_objects": MAX_OBJECTS},
             "counters": {},
             "engine": {},
