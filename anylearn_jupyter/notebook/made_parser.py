@@ -1,4 +1,4 @@
-"""An argparse parser made from what is known of a script's, which refuses what that would refuse."""
+"""An argparse parser made from what is known of a script's: it refuses what that would refuse."""
 
 from __future__ import annotations
 
@@ -144,9 +144,9 @@ def _type(option: ScriptOption) -> Callable[[str], object] | None:
         if option.takes_none and text == "None":
             return None
         value = read(text)
-        if option.bounds is not None and isinstance(value, int | float):
-            if not option.bounds.hold(value):
-                raise argparse.ArgumentTypeError(f"{text} is not in the range {option.bounds}")
+        number = value if isinstance(value, int | float) else None
+        if number is not None and option.bounds and not option.bounds.hold(number):
+            raise argparse.ArgumentTypeError(f"{text} is not in the range {option.bounds}")
         return value
 
     within.__name__ = str(option.type)

@@ -1,4 +1,4 @@
-"""What Hydra would refuse of a command line: keys that are not there, groups' names that are none."""
+"""What Hydra would refuse of a command line: keys that are not there, names of no group."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ def check_overrides(parser: ScriptParser, words: Sequence[str]) -> None:
         if key.startswith("+") and not key.startswith("++"):
             if option is not None and parser.complete and not _is_group(option):
                 raise OptionError(
-                    f"{parser.script} has {key[1:]!r} in its configuration already; leave the + out."
+                    f"The configuration of {parser.script} has {key[1:]!r} already; leave out the "
+                    "plus sign."
                 )
             continue
         if key.startswith(("++", "~")):

@@ -1,8 +1,8 @@
 """Which subcommand of a script a cell chooses, and where what it is given has to stand.
 
 A subcommand is named in the entrypoint (``python train.py fit``), by a raw line (``-- fit``) or by
-a bare line of the body (``fit``). The last is added to the entrypoint, after the options that belong
-to the script itself: parsers want them in this order.
+a bare line of the body (``fit``). The last is added to the entrypoint, after the options that
+belong to the script itself: parsers want them in this order.
 """
 
 from __future__ import annotations

@@ -107,8 +107,7 @@ def training(
         polling_s=polling_s(options),
         uploader=uploader(options),
     )
-    given_any = bool(values.hyperparams or values.raw_arguments)
-    return Training(request, (note,) if note and given_any else ())
+    return Training(request, (note,) if note and values.given else ())
 
 
 def check_variable(name: str | None) -> str | None:

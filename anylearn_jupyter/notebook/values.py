@@ -53,6 +53,11 @@ class Values:
     prefix: str
     delimiter: str
 
+    @property
+    def given(self) -> bool:
+        """Whether there are any."""
+        return bool(self.hyperparams or self.raw_arguments)
+
 
 def values_of(
     options: GivenOptions,

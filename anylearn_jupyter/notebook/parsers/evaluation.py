@@ -4,12 +4,26 @@ from __future__ import annotations
 
 import ast
 import operator
-import re
 from collections.abc import Callable, Iterator
 from pathlib import PurePath
 from typing import TYPE_CHECKING
 
+from anylearn_jupyter.notebook.parsers.operations import (
+    CHANGING,
+    FAILURES,
+    MAX_ITEMS,
+    PLAIN,
+    TEXT_METHODS,
+    WIDE,
+    bits,
+    combined,
+    compared,
+    known,
+    negated,
+    truth_of,
+)
 from anylearn_jupyter.notebook.parsers.things import (
+    MISSING,
     OPEN,
     Class,
     EnumMember,
@@ -18,61 +32,14 @@ from anylearn_jupyter.notebook.parsers.things import (
     Given,
     Instance,
     Method,
-    Module,
     Scope,
     Thing,
+    bounded,
 )
-from anylearn_jupyter.notebook.script_parser import UNKNOWN, FromEnvironment
+from anylearn_jupyter.notebook.script_parser import UNKNOWN
 
 if TYPE_CHECKING:
     from anylearn_jupyter.notebook.parsers.interpreter import Interpreter
-
-MAX_ITEMS = 10_000
-"""A text, a list or the digits of a number are not computed beyond that."""
-
-_PLAIN = (str, int, float, complex, bytes, tuple, list, dict, set, PurePath)
-
-# Python's own functions say what they take more narrowly than what can be handed over here; what
-# does not fit raises a TypeError, which is caught.
-_OPERATORS: dict[type[ast.operator], Callable[..., object]] = {
-    ast.Add: operator.add,
-    ast.Sub: operator.sub,
-    ast.Mult: operator.mul,
-    ast.Div: operator.truediv,
-    ast.FloorDiv: operator.floordiv,
-    ast.Mod: operator.mod,
-    ast.Pow: operator.pow,
-    ast.BitOr: operator.or_,
-    ast.BitAnd: operator.and_,
-    ast.LShift: operator.lshift,
-    ast.RShift: operator.rshift,
-}
-
-_COMPARISONS: dict[type[ast.cmpop], Callable[..., object]] = {
-    ast.Eq: operator.eq,
-    ast.NotEq: operator.ne,
-    ast.Lt: operator.lt,
-    ast.LtE: operator.le,
-    ast.Gt: operator.gt,
-    ast.GtE: operator.ge,
-    ast.In: lambda one, many: operator.contains(many, one),
-    ast.NotIn: lambda one, many: not operator.contains(many, one),
-}
-
-_UNARY: dict[type[ast.unaryop], Callable[..., object]] = {
-    ast.USub: operator.neg,
-    ast.UAdd: operator.pos,
-    ast.Invert: operator.invert,
-}
-
-_CHANGING = ("append", "extend", "insert", "remove", "pop", "clear", "sort", "reverse", "update",
-             "setdefault", "add", "discard", "popitem")  # fmt: skip
-_TEXT_METHODS = ("format", "join", "lower", "upper", "strip", "split", "replace", "title", "keys",
-                 "values", "items", "get", "copy", "index", "count", "startswith", "endswith",
-                 "joinpath", "with_suffix", "with_name", "as_posix", "rstrip", "lstrip", "union",
-                 "removeprefix", "removesuffix", "capitalize")  # fmt: skip
-_WIDE = re.compile(r"\d{5}")  # of a format that fills up
-_FAILURES = (TypeError, ValueError, ArithmeticError, LookupError, AttributeError, MemoryError)
 
 
 class Evaluation:
@@ -126,11 +93,9 @@ class Evaluation:
 
     def lookup(self, name: str, scope: Scope) -> object:
         """Give what a name stands for."""
-        place: Scope | None = scope.elsewhere.get(name, scope)
-        while place is not None:
-            if name in place.names:
-                return place.names[name]
-            place = place.outer
+        held = scope.find(name)
+        if held is not MISSING:
+            return held
         for package in scope.module.stars:
             if self._run.library.knows(f"{package}.{name}"):
                 return self._run.library.constant(f"{package}.{name}")
@@ -168,17 +133,10 @@ class Evaluation:
 
     def combined(self, left: object, sign: ast.operator, right: object) -> object:
         """Compute an operation of two values."""
-        compute = _OPERATORS.get(type(sign))
-        if compute is None or not isinstance(left, _PLAIN) or not isinstance(right, _PLAIN):
-            return UNKNOWN
-        if not _small(left, right, sign):
-            return UNKNOWN
-        if any(isinstance(one, list | tuple | set | dict) and OPEN in one for one in (left, right)):
-            return UNKNOWN
-        try:
-            return compute(left, right)
-        except _FAILURES:
-            return UNKNOWN
+        self._run.spend(left, right)
+        result = combined(left, sign, right)
+        self._run.spend(result)
+        return result
 
     # Names and calls.
 
@@ -188,7 +146,7 @@ class Evaluation:
             return owner.attribute(self._run, node.attr)
         if isinstance(owner, PurePath) and node.attr in ("name", "stem", "suffix", "parent"):
             return getattr(owner, node.attr)
-        if isinstance(owner, _PLAIN):
+        if isinstance(owner, PLAIN):
             return Method(self._method(owner, node.attr))
         return UNKNOWN
 
@@ -197,23 +155,25 @@ class Evaluation:
 
         def call(run: Interpreter, given: Given) -> object:
             values = [*given.values, *given.named.values()]
-            if name in _CHANGING and isinstance(owner, list | dict | set):
+            if name in CHANGING and isinstance(owner, list | dict | set):
                 if run.maybe or given.more or name == "pop":
                     run.lose(owner, f"It is changed in line {given.line}.")
                     return UNKNOWN
-            elif name not in _TEXT_METHODS:
+            elif name not in TEXT_METHODS:
                 return UNKNOWN
             lists = [one for one in (owner, *values) if isinstance(one, list | tuple | set | dict)]
-            if given.more or any(OPEN in one for one in lists) or not _known(values):
-                if name in _CHANGING:
+            if given.more or any(OPEN in one for one in lists) or not known(values):
+                if name in CHANGING:
                     return self._changed(owner, name, given)
                 return UNKNOWN
-            size = _bits(owner) * max([1, *map(_bits, values)])
-            if size > MAX_ITEMS * 10 or (isinstance(owner, str) and _WIDE.search(owner)):
-                return UNKNOWN
+            size = bits(owner) * max([1, *map(bits, values)])
+            run.spend(owner, *values)
+            wide = isinstance(owner, str) and WIDE.search(owner)
+            if size > MAX_ITEMS * 10 or wide or not bounded(owner, *values):
+                return self._changed(owner, name, given) if name in CHANGING else UNKNOWN
             try:
                 result = getattr(owner, name)(*given.values, **given.named)
-            except _FAILURES:
+            except FAILURES:
                 return UNKNOWN
             return list(result) if name in ("keys", "values", "items") else result
 
@@ -288,7 +248,8 @@ class Evaluation:
         # A list, so that what is written first comes first.
         found: list[object] = []
         for one in self._several(node.elts, scope):
-            found += [] if one in found else [one]
+            plain = isinstance(one, str | int | float | EnumMember)
+            found += [one if plain else UNKNOWN] if one is OPEN or one not in found else []
         return found
 
     def _dict(self, node: ast.Dict, scope: Scope) -> object:
@@ -309,16 +270,7 @@ class Evaluation:
         return self.combined(left, node.op, self.value(node.right, scope))
 
     def _unary(self, node: ast.UnaryOp, scope: Scope) -> object:
-        value = self.value(node.operand, scope)
-        if isinstance(node.op, ast.Not):
-            truth = truth_of(value)
-            return UNKNOWN if truth is None else not truth
-        if not isinstance(value, int | float):
-            return UNKNOWN
-        try:
-            return _UNARY[type(node.op)](value)
-        except _FAILURES:
-            return UNKNOWN
+        return negated(node.op, self.value(node.operand, scope))
 
     def _boolean(self, node: ast.BoolOp, scope: Scope) -> object:
         stops = isinstance(node.op, ast.Or)
@@ -337,20 +289,8 @@ class Evaluation:
         rights = [self.value(one, scope) for one in node.comparators]
         if len(rights) != 1:
             return UNKNOWN
-        sign, right = node.ops[0], rights[0]
-        if isinstance(sign, ast.Is | ast.IsNot):
-            if left is UNKNOWN or right is UNKNOWN or isinstance(left, FromEnvironment):
-                return UNKNOWN
-            single = (None, True, False)
-            if not any(one is left or one is right for one in single):
-                return UNKNOWN
-            return (left is right) is isinstance(sign, ast.Is)
-        if not (_known([left, right]) and all(_comparable(one) for one in (left, right))):
-            return UNKNOWN
-        try:
-            return _COMPARISONS[type(sign)](left, right)
-        except _FAILURES:
-            return UNKNOWN
+        self._run.spend(left, rights[0])
+        return compared(left, node.ops[0], rights[0])
 
     def _choice(self, node: ast.IfExp, scope: Scope) -> object:
         test = self.truth(node.test, scope)
@@ -364,7 +304,7 @@ class Evaluation:
 
     def _joined(self, node: ast.JoinedStr, scope: Scope) -> object:
         parts: list[str] = []
-        known = True
+        whole = True
         for one in node.values:
             if isinstance(one, ast.Constant):
                 parts.append(str(one.value))
@@ -374,15 +314,15 @@ class Evaluation:
             value = self.value(one.value, scope)
             form = self.value(one.format_spec, scope) if one.format_spec is not None else ""
             plain = isinstance(value, str | int | float | PurePath) or value is None
-            short = isinstance(form, str) and not _WIDE.search(form)
+            short = isinstance(form, str) and not WIDE.search(form)
             if not plain or not short or one.conversion not in (-1, 115):
-                known = False
+                whole = False
                 continue
             try:
                 parts.append(format(value, str(form)))
-            except _FAILURES:
-                known = False
-        return "".join(parts) if known else UNKNOWN
+            except FAILURES:
+                whole = False
+        return "".join(parts) if whole else UNKNOWN
 
     def _subscript(self, node: ast.Subscript, scope: Scope) -> object:
         owner = self.value(node.value, scope)
@@ -404,7 +344,7 @@ class Evaluation:
             return UNKNOWN
         try:
             return operator.itemgetter(key)(owner)
-        except _FAILURES:
+        except FAILURES:
             return UNKNOWN
 
     # Comprehensions.
@@ -479,48 +419,6 @@ class _Super(Thing):
                     yield from classes[at + 1 :]
                     return
             place = place.outer
-
-
-def truth_of(value: object) -> bool | None:
-    """Whether a value counts as true; None where that is not known."""
-    if value is UNKNOWN or isinstance(value, FromEnvironment | Instance):
-        return None
-    if isinstance(value, Thing):
-        return True if isinstance(value, Function | Class | Module) else None
-    if isinstance(value, list | tuple | dict | set) and OPEN in value:
-        return None
-    return bool(value)
-
-
-def _known(values: list[object]) -> bool:
-    return not any(one is UNKNOWN or isinstance(one, Thing | FromEnvironment) for one in values)
-
-
-def _comparable(value: object) -> bool:
-    if isinstance(value, list | tuple | set | dict):
-        return OPEN not in value and UNKNOWN not in value
-    return True
-
-
-def _small(left: object, right: object, sign: ast.operator) -> bool:
-    """Whether a result cannot be large."""
-    if isinstance(sign, ast.Pow | ast.LShift):
-        return isinstance(right, int | float) and abs(right) < 128 and _bits(left) < 512
-    if isinstance(sign, ast.Mult):
-        for many, count in ((left, right), (right, left)):
-            if isinstance(many, str | bytes | list | tuple):
-                return isinstance(count, int) and len(many) * count <= MAX_ITEMS
-    if isinstance(sign, ast.Mod) and isinstance(left, str | bytes):
-        return (
-            isinstance(left, str) and "*" not in left and not any(char.isdigit() for char in left)
-        )
-    return _bits(left) < MAX_ITEMS and _bits(right) < MAX_ITEMS
-
-
-def _bits(value: object) -> int:
-    if isinstance(value, int):
-        return value.bit_length()
-    return len(value) if isinstance(value, str | bytes | list | tuple | dict | set) else 64
 
 
 def _shortened(node: ast.Call) -> str:

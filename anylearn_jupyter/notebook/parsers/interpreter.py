@@ -10,7 +10,8 @@ from __future__ import annotations
 
 import ast
 import sys
-from collections.abc import Callable, Iterator
+import time
+from collections.abc import Callable, Iterator, Sized
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
@@ -30,11 +31,15 @@ from anylearn_jupyter.notebook.parsers.things import (
     Module,
     Scope,
     Thing,
+    bounded,
     same,
 )
 from anylearn_jupyter.notebook.script_parser import UNKNOWN, ScriptParser
 
 MAX_STEPS = 150_000
+MAX_SECONDS = 5.0
+"""A script is followed no longer than that, whatever it is."""
+
 MAX_DEPTH = 40
 _FLAGLESS = frozenset(
     ("numpy", "torch", "torchvision", "pandas", "scipy", "sklearn", "tqdm", "matplotlib")
@@ -108,6 +113,7 @@ class Interpreter:
         self._active: list[ast.AST] = []
         self._steps = 0
         self._doubts = 0
+        self._begun = time.monotonic()
         self.evaluation = Evaluation(self)
         self.statements = Statements(self)
 
@@ -152,9 +158,32 @@ class Interpreter:
             There were too many.
         """
         self._steps += 1
-        if self._steps > MAX_STEPS:
+        if self._steps > MAX_STEPS or (
+            self._steps % 512 == 0 and time.monotonic() - self._begun > MAX_SECONDS
+        ):
             self.reasons.append("It is too long to be followed to the end.")
             raise FinishedError
+
+    def spend(self, *values: object) -> None:
+        """Count the work that a computation of large values is.
+
+        Raises
+        ------
+        FinishedError
+            There was too much.
+        """
+        sizes = [len(value) for value in values if isinstance(value, Sized)]
+        self._steps += sum(sizes) // 16
+        self.step()
+
+    def shake(self, reason: str) -> None:
+        """Know nothing more of plain names, as text that is not known was executed."""
+        for module in (self.main, *filter(None, self._modules.values())):
+            for name, value in module.names.items():
+                if not isinstance(value, Thing) and name != "__name__":
+                    module.names[name] = UNKNOWN
+        for parser in self.made_parsers:
+            parser.escape(reason)
 
     def enter(self, entry: Entry) -> None:
         """Take note that the command line is read here.
@@ -190,6 +219,8 @@ class Interpreter:
 
     def give_away(self, given: Given) -> None:
         """Let somebody who is not known have the arguments: they may be changed."""
+        if given.decorates:
+            return
         reason = f"`{given.text}` in line {given.line} may add others."
         for value in given.everything():
             self.lose(value, reason)
@@ -198,16 +229,14 @@ class Interpreter:
         """Know nothing more of a list or dict, and not all of a parser."""
         if isinstance(value, Thing):
             value.escape(reason)
-        elif isinstance(value, list | tuple | dict):
-            items = list(value.values()) if isinstance(value, dict) else list(value)
-            for item in items:
-                if isinstance(item, Thing):
-                    item.escape(reason)
-            if isinstance(value, list):
-                value[:] = [OPEN]
-            elif isinstance(value, dict):
-                value.clear()
-                value[OPEN] = OPEN
+        elif isinstance(value, list | tuple | dict) and bounded(value):
+            for item in [*value.values()] if isinstance(value, dict) else list(value):
+                self.lose(item, reason)
+        if isinstance(value, list):
+            value[:] = [OPEN]
+        elif isinstance(value, dict):
+            value.clear()
+            value[OPEN] = OPEN
 
     # Functions and classes.
 

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import PurePath, PurePosixPath
 from typing import TYPE_CHECKING
 
-from anylearn_jupyter.notebook.parsers.evaluation import MAX_ITEMS, truth_of
 from anylearn_jupyter.notebook.parsers.library import Library
+from anylearn_jupyter.notebook.parsers.operations import MAX_ITEMS, truth_of
 from anylearn_jupyter.notebook.parsers.things import (
     MISSING,
     OPEN,
@@ -21,6 +21,7 @@ from anylearn_jupyter.notebook.parsers.things import (
     Instance,
     Method,
     Thing,
+    bounded,
 )
 from anylearn_jupyter.notebook.script_parser import UNKNOWN, FromEnvironment
 
@@ -28,11 +29,30 @@ if TYPE_CHECKING:
     from anylearn_jupyter.notebook.parsers.interpreter import Interpreter
 
 
+_CHANGING = ("append", "extend", "insert", "remove", "pop", "clear", "__setitem__")
+
+
+class Names(Thing):
+    """What ``globals()`` gives: whoever changes it changes any name."""
+
+    def attribute(self, run: Interpreter, name: str) -> object:
+        """Give a method; those that change it are told."""
+        if name in ("update", "setdefault", "pop", "clear", "__setitem__"):
+            run.shake("Names are changed through globals().")
+        return UNKNOWN
+
+
 class CommandLine(Thing):
     """``sys.argv``, or a part of it: `start` is the first word of it."""
 
     def __init__(self, start: int = 0) -> None:
         self.start = start
+
+    def attribute(self, run: Interpreter, name: str) -> object:
+        """Give a method; those that change it are told."""
+        if name in _CHANGING and self.start == 0:
+            run.reasons.append("The script changes its command line.")
+        return UNKNOWN
 
     def item(self, run: Interpreter, key: object) -> object:
         """Give the words from a place on."""
@@ -69,11 +89,12 @@ def computed(function: Callable[..., object]) -> Callable[[Interpreter, Given], 
     def model(run: Interpreter, given: Given) -> object:
         values = [_as_items(run, one) for one in given.values]
         values_known = not any(_unknown(one) for one in (*values, *given.named.values()))
-        if given.more or not values_known:
+        run.spend(*values)
+        if given.more or not values_known or not bounded(*values):
             return UNKNOWN
         try:
             return function(*values, **given.named)
-        except (TypeError, ValueError, ArithmeticError, LookupError):
+        except (TypeError, ValueError, ArithmeticError, LookupError, MemoryError):
             return UNKNOWN
 
     return model
@@ -89,6 +110,8 @@ def _unknown(value: object) -> bool:
         return OPEN in value or len(value) > MAX_ITEMS or any(one is UNKNOWN for one in value)
     if isinstance(value, EnumMember):
         return False
+    if isinstance(value, range) and len(value) > MAX_ITEMS:
+        return True
     return value is UNKNOWN or isinstance(value, Thing | FromEnvironment)
 
 
@@ -144,6 +167,17 @@ def _attribute_of(run: Interpreter, given: Given) -> object:
     if isinstance(owner, Thing) and isinstance(name, str):
         return owner.attribute(run, name)
     run.give_away(given)
+    return UNKNOWN
+
+
+def _set_attribute(run: Interpreter, given: Given) -> object:
+    run.give_away(given)
+    return None
+
+
+def _executed(run: Interpreter, given: Given) -> object:
+    """Model ``exec``, which may do anything to names."""
+    run.shake(f"`{given.text}` in line {given.line} may add others.")
     return UNKNOWN
 
 
@@ -227,6 +261,10 @@ def library() -> Library:
         "builtins.bool": _bool,
         "builtins.getattr": _attribute_of,
         "builtins.isinstance": _type_check,
+        "builtins.setattr": _set_attribute,
+        "builtins.delattr": _set_attribute,
+        "builtins.exec": _executed,
+        "builtins.globals": lambda run, given: Names(),
         "enum.auto": lambda run, given: External("enum.auto"),
         "dataclasses.dataclass": marking("dataclass"),
         "dataclasses.field": _field,

@@ -8,6 +8,8 @@ from enum import Enum
 from functools import partial
 from typing import TYPE_CHECKING
 
+from anylearn_jupyter.notebook.parsers.imports import imported_names
+from anylearn_jupyter.notebook.parsers.operations import MAX_ITEMS
 from anylearn_jupyter.notebook.parsers.things import (
     MISSING,
     OPEN,
@@ -32,6 +34,8 @@ MAX_TURNS = 1000
 """A loop over more items than that is not followed item by item."""
 
 _ENDS = ("sys.exit", "builtins.exit", "builtins.quit", "os._exit", "os.abort")
+_READERS = ("argparse", "click", "typer", "tyro", "simple_parsing", "hydra", "absl", "fire",
+            "transformers")  # fmt: skip
 _HARMLESS_DECORATORS = ("functools.", "builtins.", "contextlib.", "typing.", "dataclasses.")
 
 
@@ -79,7 +83,7 @@ class Statements:
             ast.Try: self._try,
             ast.Match: self._match,
             ast.Import: self._import,
-            ast.ImportFrom: self._import_from,
+            ast.ImportFrom: self._import,
             ast.Raise: self._raise,
             ast.Delete: self._delete,
             ast.Global: self._global,
@@ -129,8 +133,8 @@ class Statements:
         old = self._value(target, scope)
         more = self._value(statement.value, scope)
         if isinstance(old, list) and isinstance(statement.op, ast.Add):
-            known = isinstance(more, list | tuple) and not self._run.maybe
-            old[:] = [*old, *more] if isinstance(more, list | tuple) and known else [OPEN]
+            items = more if isinstance(more, list | tuple) and not self._run.maybe else [OPEN]
+            old[:] = [*old, *items] if len(old) + len(items) <= MAX_ITEMS else [OPEN]
             return Signal.ON
         value = self._run.evaluation.combined(old, statement.op, more)
         self.bind(target, value, scope)
@@ -211,18 +215,37 @@ class Statements:
         owner = self._value(target.value, scope)
         if isinstance(owner, Instance | Class | Module):
             self._put(owner.names, target.attr, value)
-        elif isinstance(owner, Thing) and not isinstance(owner, External):
+        elif isinstance(owner, External):
+            if f"{owner.name}.{target.attr}" == "sys.argv" or owner.name.startswith(_READERS):
+                self._run.reasons.append(
+                    f"{owner.name}.{target.attr} is changed in line {target.lineno}."
+                )
+            if isinstance(value, Thing):
+                value.escape(f"It is handed over in line {target.lineno}.")
+        elif isinstance(owner, Thing):
             owner.set_attribute(target.attr, value, f"line {target.lineno}")
         elif isinstance(value, Thing):
             value.escape(f"It is handed over in line {target.lineno}.")
 
     def _item(self, target: ast.Subscript, value: object, scope: Scope) -> None:
         owner = self._value(target.value, scope)
-        key = self._value(target.slice, scope)
+        if isinstance(target.slice, ast.Slice):
+            key: object = UNKNOWN
+        else:
+            key = self._value(target.slice, scope)
         if isinstance(owner, dict) and isinstance(key, str | int) and not self._run.maybe:
             owner[key] = value
+        elif isinstance(owner, Thing):
+            owner.attribute(self._run, "__setitem__")
+            owner.escape(f"It is changed in line {target.lineno}.")
         else:
             self._run.lose(owner, f"It is changed in line {target.lineno}.")
+            self._run.lose(value, f"It is handed over in line {target.lineno}.")
+
+    def _import(self, statement: ast.Import | ast.ImportFrom, scope: Scope) -> Signal:
+        for name, value in imported_names(self._run, statement, scope.module):
+            self._name(name, value, scope)
+        return Signal.ON
 
     # Definitions.
 
@@ -252,7 +275,7 @@ class Statements:
                 continue
             before = found
             if isinstance(decorator, Thing):
-                given = Given([found], line=node.lineno, text=ast.unparse(node)[:60])
+                given = Given([found], line=node.lineno, decorates=True)
                 found = decorator.call(self._run, given)
             else:
                 found = UNKNOWN
@@ -283,7 +306,7 @@ class Statements:
         for node in reversed(statement.decorator_list):
             decorator = self._value(node, scope)
             if isinstance(decorator, Thing):
-                changed = decorator.call(self._run, Given([made], line=node.lineno))
+                changed = decorator.call(self._run, Given([made], line=node.lineno, decorates=True))
                 found = made if changed is UNKNOWN else changed
         scope.names[statement.name] = found
         return Signal.ON
@@ -348,8 +371,11 @@ class Statements:
         conditions = self._run.conditions
         signal = Signal.ON
         for item in items:
+            before = self._run.conditions
             self.bind(statement.target, item, scope)
             signal = self.block(statement.body, scope)
+            if self._run.conditions != before:  # perhaps it went on with the next item, or ended
+                self._forget([*statement.body, ast.Expr(statement.target)], scope)
             if signal in (Signal.BREAK, Signal.RETURN, Signal.DEAD):
                 break
         self._restore(conditions, scope)
@@ -399,7 +425,23 @@ class Statements:
             value = self._value(item.context_expr, scope)
             if item.optional_vars is not None:
                 self.bind(item.optional_vars, value, scope)
-        return self.block(statement.body, scope)
+        names = [
+            self._run.evaluation.quiet_name(item.context_expr, scope) for item in statement.items
+        ]
+        if "contextlib.suppress" not in names:
+            return self.block(statement.body, scope)
+        return self.branches(
+            [
+                lambda: self.block(statement.body, scope),
+                lambda: self._cut_short(statement.body, scope),
+            ],
+            scope,
+        )
+
+    def _cut_short(self, body: list[ast.stmt], scope: Scope) -> Signal:
+        """Leave a block somewhere in its midst."""
+        self._forget(body, scope)
+        return Signal.ON
 
     def _try(self, statement: ast.Try, scope: Scope) -> Signal:
         # An exception that ends the script, or that only an interrupt makes, changes nothing here.
@@ -416,7 +458,7 @@ class Statements:
         return last if last.leaves else signal
 
     def _handler(self, handler: ast.ExceptHandler, statement: ast.Try, scope: Scope) -> Signal:
-        self._forget(statement.body, scope)
+        self._cut_short(statement.body, scope)
         if handler.name is not None:
             scope.names[handler.name] = UNKNOWN
         return self.block(handler.body, scope)
@@ -441,46 +483,6 @@ class Statements:
             partial(self.block, case.body, scope) for case in statement.cases
         ]
         return self.branches([*ways, lambda: Signal.ON], scope)
-
-    # Imports.
-
-    def _import(self, statement: ast.Import, scope: Scope) -> Signal:
-        for alias in statement.names:
-            module = self._run.imported(alias.name)
-            if alias.asname is not None:
-                self._name(alias.asname, module, scope)
-            else:
-                first = alias.name.partition(".")[0]
-                self._name(first, self._run.imported(first), scope)
-        return Signal.ON
-
-    def _import_from(self, statement: ast.ImportFrom, scope: Scope) -> Signal:
-        name = statement.module or ""
-        if statement.level:
-            steps = scope.module.package.split(".") if scope.module.package else []
-            kept = steps[: len(steps) - statement.level + 1]
-            name = ".".join([*kept, *filter(None, [name])])
-            if not kept:
-                return self._unknown_names(statement, scope)
-        module = self._run.imported(name)
-        for alias in statement.names:
-            if alias.name != "*":
-                value = (
-                    module.attribute(self._run, alias.name) if isinstance(module, Thing) else None
-                )
-                self._name(alias.asname or alias.name, value, scope)
-            elif isinstance(module, Module):
-                public = {one: v for one, v in module.names.items() if not one.startswith("_")}
-                scope.names.update(public)
-                scope.module.stars += module.stars
-            else:
-                scope.module.stars.append(name)
-        return Signal.ON
-
-    def _unknown_names(self, statement: ast.ImportFrom, scope: Scope) -> Signal:
-        for alias in statement.names:
-            self._name(alias.asname or alias.name, UNKNOWN, scope)
-        return Signal.ON
 
 
 def _merged(ends: list[dict[str, object]]) -> dict[str, object]:

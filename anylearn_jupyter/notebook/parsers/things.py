@@ -53,6 +53,8 @@ class Given:
         Where the call stands.
     text : str
         The call as written, shortened; for reasons.
+    decorates : bool
+        Whether it is a decorator's call, which gets a function to wrap it.
     """
 
     values: list[object] = field(default_factory=list)
@@ -60,6 +62,7 @@ class Given:
     more: bool = False
     line: int = 0
     text: str = ""
+    decorates: bool = False
 
     def get(self, place: int | None, name: str, otherwise: object = MISSING) -> object:
         """Give an argument by place or name."""
@@ -157,6 +160,15 @@ class Scope:
     returns: list[object] = field(default_factory=list)
     sticky: tuple[int, ...] = ()
 
+    def find(self, name: str) -> object:
+        """Give what a name stands for, here or further out; MISSING where there is none."""
+        place: Scope | None = self.elsewhere.get(name, self)
+        while place is not None:
+            if name in place.names:
+                return place.names[name]
+            place = place.outer
+        return MISSING
+
 
 @dataclass(eq=False)
 class Module(Thing):
@@ -233,6 +245,17 @@ class Function(Thing):
     def call(self, run: Interpreter, given: Given) -> object:
         """Follow it."""
         return run.called(self, given)
+
+    def escape(self, reason: str) -> None:
+        """Take note that it may be called: with the parsers that it uses, and changing globals."""
+        for node in ast.walk(self.node):
+            if isinstance(node, ast.Global):
+                for name in node.names:
+                    self.scope.module.names[name] = UNKNOWN
+            elif isinstance(node, ast.Name):
+                value = self.scope.find(node.id)
+                if isinstance(value, Thing) and not isinstance(value, Function | Class | Instance):
+                    value.escape(reason)
 
 
 @dataclass
@@ -313,6 +336,12 @@ class Class(Thing):
         """Make an instance."""
         return run.made(self, given)
 
+    def escape(self, reason: str) -> None:
+        """Know nothing more of its plain attributes."""
+        for name, value in self.names.items():
+            if not isinstance(value, Thing):
+                self.names[name] = UNKNOWN
+
 
 @dataclass(frozen=True)
 class EnumMember(Thing):
@@ -334,6 +363,7 @@ class Instance(Thing):
     owner: Class
     names: dict[str, object] = field(default_factory=dict)
     base: Thing | None = None
+    given_away: bool = False
 
     def attribute(self, run: Interpreter, name: str) -> object:
         """Give an attribute: its own, its class's, its base's."""
@@ -356,10 +386,33 @@ class Instance(Thing):
         return super().call(run, given)
 
     def escape(self, reason: str) -> None:
-        """Pass it on to what it holds."""
-        for one in (self.base, *self.names.values()):
-            if isinstance(one, Thing) and not isinstance(one, Instance):
+        """Know nothing more of its plain attributes, and pass it on to what it holds."""
+        if self.given_away:
+            return
+        self.given_away = True  # what it holds may hold it
+        held = list(self.names.items())
+        self.names = {name: one if isinstance(one, Thing) else UNKNOWN for name, one in held}
+        for one in (self.base, *(value for _, value in held)):
+            if isinstance(one, Thing) and not isinstance(one, Class):
                 one.escape(reason)
+        self.given_away = False
+
+
+def bounded(*values: object) -> bool:
+    """Whether values are small enough, and not within themselves, to be compared and copied."""
+    waiting = list(values)
+    seen = 0
+    while waiting:
+        value = waiting.pop()
+        seen += 1
+        if isinstance(value, list | tuple | set | frozenset):
+            waiting.extend(value)
+        elif isinstance(value, dict):
+            waiting.extend(value)
+            waiting.extend(value.values())
+        if seen + len(waiting) > MAX_PARTS:
+            return False
+    return True
 
 
 def same(values: list[object]) -> object:
@@ -368,25 +421,34 @@ def same(values: list[object]) -> object:
     for other in values[1:]:
         if other is first:
             continue
-        if not isinstance(first, _PLAIN) or type(other) is not type(first) or other != first:
+        if not isinstance(first, _PLAIN) or type(other) is not type(first):
+            return UNKNOWN
+        if not bounded(first, other) or other != first:
             return UNKNOWN
     return first
 
+
+MAX_PARTS = 20_000
+"""So many items has a value at most, all levels together, that is told, compared or copied."""
 
 _PLAIN = (str, int, float, tuple, list, dict, PurePath, EnumMember, External)
 
 
 def settled(value: object) -> object:
     """Give a value that can be told to others; UNKNOWN where part of it is not known."""
+    return _settled(value) if bounded(value) else UNKNOWN
+
+
+def _settled(value: object) -> object:
     if isinstance(value, EnumMember):
-        return settled(value.value)
+        return _settled(value.value)
     if isinstance(value, list | tuple | set | frozenset):
-        items = [settled(one) for one in value]
+        items = [_settled(one) for one in value]
         if any(one is UNKNOWN for one in items):
             return UNKNOWN
         return tuple(items) if isinstance(value, tuple) else items
     if isinstance(value, dict):
-        pairs = [(settled(key), settled(one)) for key, one in value.items()]
+        pairs = [(_settled(key), _settled(one)) for key, one in value.items()]
         unknown = any(key is UNKNOWN or one is UNKNOWN for key, one in pairs)
         return UNKNOWN if unknown else dict(pairs)
     plain = isinstance(value, str | int | float | complex | bytes | PurePath | FromEnvironment)
