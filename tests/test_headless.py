@@ -93,7 +93,7 @@ def test_a_cell_waits_prints_and_leaves_a_static_view(work: Path) -> None:
     # What was printed above is not there twice in a terminal; the HTML stands alone.
     assert "epoch 2" not in view["text/plain"]
     assert "epoch 2" in view["text/html"]
-    assert "<svg" in view["text/html"]
+    assert "data:image/svg+xml" in view["text/html"]
     assert "<script" not in view["text/html"]
     assert printed(made.cells[2]) == "succeeded\n"
 

@@ -66,7 +66,7 @@ def test_the_demo_trains_and_the_second_sends_no_data(demo, home: Path, tmp_path
     assert "widgets" not in executed["metadata"]
     html = (tmp_path / "demo" / "quickstart.html").read_text()
     assert "succeeded" in html
-    assert "<svg" in html
+    assert "data:image/svg+xml" in html
 
 
 def test_the_quickstart_is_stored_without_outputs() -> None:

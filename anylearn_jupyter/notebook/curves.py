@@ -1,4 +1,4 @@
-"""Metric curves as SVG text: no script, every word escaped, readable on light and dark pages.
+"""Metric curves as pictures in SVG: no script, every word escaped, readable on any page.
 
 Series that belong together (``loss`` and ``val_loss``) share a panel; the others have one each, as
 their scales differ. The live card draws the same panels in ``static/curves.js``.
@@ -6,6 +6,7 @@ their scales differ. The live card draws the same panels in ``static/curves.js``
 
 from __future__ import annotations
 
+import base64
 import html
 import math
 from collections.abc import Iterable, Sequence
@@ -20,6 +21,7 @@ MAX_PANELS = 12
 COLORS = ("#2f7ed8", "#e0762b", "#2a9d5c", "#b04fc4", "#c9a227", "#d64550")
 """Of the lines of one panel, in order; each stands out on white and on near-black."""
 
+_INK = "#808080"
 _PREFIXES = ("train", "training", "val", "valid", "validation", "test", "eval", "dev")
 _WIDTH, _HEIGHT = 340, 190
 _LEFT, _RIGHT, _TOP, _BOTTOM = 46, 10, 30, 34
@@ -70,13 +72,30 @@ def base_name(name: str) -> str:
     return name
 
 
+def picture(panel: Panel) -> str:
+    """Give a panel as one ``<img>`` element that carries its drawing in itself.
+
+    A page that does not trust a notebook takes drawings out of its HTML and leaves their words in a
+    heap; it shows a picture. Where there are no pictures its newest values stand for it.
+    """
+    newest = ", ".join(f"{one_line(name, 60)} {number_text(points[-1][1])}"
+                       for name, points in panel.series)  # fmt: skip
+    words = html.escape(f"{one_line(panel.title, 60)} by step: {newest}")
+    data = base64.b64encode(svg(panel).encode("utf-8", "replace")).decode("ascii")
+    return (
+        f'<img alt="{words}" width="{_WIDTH}" height="{_HEIGHT}" '
+        f'style="max-width:100%;height:auto" src="data:image/svg+xml;base64,{data}">'
+    )
+
+
 def svg(panel: Panel) -> str:
     """Draw a panel.
 
     Returns
     -------
     str
-        One ``<svg>`` element whose words and frame have the colour of the text around it.
+        One ``<svg>`` element; its words and frame are of a grey that stands out on any page, as
+        a picture does not know the colours around it.
     """
     lines = [
         (name, [(_bounded(x), _bounded(y)) for x, y in thinned(points, _MAX_POINTS)])
@@ -168,9 +187,9 @@ def _frame(across: _Scale, up: _Scale) -> str:
     middle = (_LEFT + right) / 2
     words.append(f'<text x="{middle}" y="{_HEIGHT - 5}" text-anchor="middle">step</text>')
     return (
-        f'<path d="{"".join(grid)}" stroke="currentColor" stroke-opacity=".15" fill="none"/>'
-        f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" stroke="currentColor" stroke-opacity=".45" '
-        f'fill="none"/><g fill="currentColor" fill-opacity=".75">{"".join(words)}</g>'
+        f'<path d="{"".join(grid)}" stroke="{_INK}" stroke-opacity=".3" fill="none"/>'
+        f'<path d="M{_LEFT} {_TOP}V{bottom}H{right}" stroke="{_INK}" stroke-opacity=".7" '
+        f'fill="none"/><g fill="{_INK}">{"".join(words)}</g>'
     )
 
 
@@ -186,7 +205,7 @@ def _legend(panel: Panel) -> str:
         words = words if len(words) <= limit else words[: limit - 1] + "…"
         written.append(
             f'<rect x="{x:.0f}" y="9" width="10" height="10" rx="2" fill="{COLORS[number]}"/>'
-            f'<text x="{x + 14:.0f}" y="18" fill="currentColor">{html.escape(words)}</text>'
+            f'<text x="{x + 14:.0f}" y="18" fill="{_INK}">{html.escape(words)}</text>'
         )
     return "".join(written)
 

@@ -180,7 +180,7 @@ def _metrics(snapshot: Snapshot) -> Iterable[str]:
         )
         yield f'<div style="margin:8px 0">{words}</div>'
     if panels:
-        drawn = "".join(curves.svg(panel) for panel in panels[: curves.MAX_PANELS])
+        drawn = "".join(curves.picture(panel) for panel in panels[: curves.MAX_PANELS])
         yield f'<div style="display:flex;flex-wrap:wrap;gap:8px;margin:8px 0">{drawn}</div>'
     if len(panels) > curves.MAX_PANELS:
         yield f'<div style="{_FAINT}">and {len(panels) - curves.MAX_PANELS} more curves</div>'
