@@ -173,11 +173,7 @@ class Ranks:
         return len(self._selector.get_map()) > 1
 
     def _take_signals(self) -> None:
-        try:
-            while os.read(self._wake, 4096):
-                pass
-        except BlockingIOError:
-            pass
+        os.read(self._wake, 4096)  # there is something, and what is left wakes us again
         while self._living:
             pid, status = os.waitpid(-1, os.WNOHANG)
             if pid == 0:
