@@ -106,7 +106,7 @@ class Ranks:
                 if key.data is None:
                     self._take_signals()
                 else:
-                    self._pass_on(key.fd, *key.data)
+                    self._pass_on(key.fd, key.data)
             self._end_those_left()
             if not self._living:
                 self._drain()
@@ -141,10 +141,10 @@ class Ranks:
             setsigdef=(signal.SIGPIPE, signal.SIGTERM, signal.SIGCHLD),
         )
         self._living[pid] = rank
-        for handle, ours, to in ((rank_out, out, 1), (rank_err, err, 2)):
+        for handle, ours in ((rank_out, out), (rank_err, err)):
             os.close(handle)
             os.set_blocking(ours, False)
-            self._selector.register(ours, selectors.EVENT_READ, (Lines(rank), to))
+            self._selector.register(ours, selectors.EVENT_READ, Lines(rank))
 
     def _variables(self, rank: int) -> dict[str, str]:
         """Give what `torch.distributed` reads; an address that the user named stays."""
@@ -182,30 +182,30 @@ class Ranks:
             if rank is not None and status != 0 and self._failed is None:
                 self._failed = rank, status
 
-    def _pass_on(self, handle: int, lines: Lines, to: int) -> bool:
+    def _pass_on(self, handle: int, lines: Lines) -> bool:
         """Pass on what one stream holds; False if there is no more for now, or ever."""
         try:
             data = os.read(handle, _READ_BYTES)
         except BlockingIOError:
             return False
         if data:
-            _write(to, lines.feed(data, time.monotonic()))
+            _write(lines.feed(data, time.monotonic()))
             return True
-        self._close(handle, lines, to)
+        self._close(handle, lines)
         return False
 
-    def _close(self, handle: int, lines: Lines, to: int) -> None:
-        _write(to, lines.end())
+    def _close(self, handle: int, lines: Lines) -> None:
+        _write(lines.end())
         self._selector.unregister(handle)
         os.close(handle)
 
     def _drain(self) -> None:
         """Pass on the rest; what somebody else holds open is left to the shim to end."""
         for key in [key for key in self._selector.get_map().values() if key.data is not None]:
-            while self._pass_on(key.fd, *key.data):
+            while self._pass_on(key.fd, key.data):
                 pass
             if key.fd in self._selector.get_map():
-                self._close(key.fd, *key.data)
+                self._close(key.fd, key.data)
 
     def _end_those_left(self) -> None:
         """Ask the others to end after a failure; kill them when the grace is over."""
@@ -217,7 +217,7 @@ class Ranks:
             if self._living:
                 rank, status = self._failed
                 words = f"rank {rank} {_how(status)}, so the other ranks are ended"
-                _write(2, f"[Anylearn] {words}.\n".encode())
+                _write(f"[Anylearn] {words}.\n".encode())
             self._signal(signal.SIGTERM)
         elif now >= self._kill_at:
             self._kill_at = now + _KILL_SWEEP_S
@@ -236,9 +236,10 @@ def _how(status: int) -> str:
     return f"ended by signal {-code}" if code < 0 else f"ended with exit code {code}"
 
 
-def _write(handle: int, data: bytes) -> None:
+def _write(data: bytes) -> None:
+    """Write whole lines, all of them to one pipe: of two, the shim may read half a line first."""
     while data:
-        data = data[os.write(handle, data) :]
+        data = data[os.write(1, data) :]
 
 
 def _free_port() -> int:
