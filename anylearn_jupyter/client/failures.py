@@ -18,6 +18,7 @@ import urllib3
 
 from anylearn_jupyter.client.authorities import AUTHORITY_VARIABLES
 from anylearn_jupyter.client.wire import Allowance
+from anylearn_jupyter.errors import ServerUnreachable
 
 FAILURES = (urllib3.exceptions.HTTPError, http.client.HTTPException, OSError)
 """What a broken exchange raises; the errors of `requests` are a kind of OSError."""
@@ -101,3 +102,13 @@ def disarmed(error: Exception) -> Exception:
             if getattr(keeper, name, None) is not None:
                 setattr(keeper, name, None)
     return error
+
+
+def no_answer(address: str, what: str, reason: str, doubtful: bool) -> ServerUnreachable:
+    """Say that there was no answer, and whether it may have been carried out all the same."""
+    unknown = "; whether it was carried out is unknown" if doubtful else ""
+    return ServerUnreachable(
+        f"{address} gives no answer to {what} ({reason}){unknown}; check the address and the "
+        "network.",
+        may_have_happened=doubtful,
+    )

@@ -33,7 +33,13 @@ from anylearn_jupyter._version import __version__
 from anylearn_jupyter.client.addresses import checked_address, is_loopback
 from anylearn_jupyter.client.auth import Auth, TokenAuth
 from anylearn_jupyter.client.authorities import trusted_authorities
-from anylearn_jupyter.client.failures import FAILURES, certificate_refused, disarmed, reason_of
+from anylearn_jupyter.client.failures import (
+    FAILURES,
+    certificate_refused,
+    disarmed,
+    no_answer,
+    reason_of,
+)
 from anylearn_jupyter.client.forms import FORM_TYPE, Form, encode_form, given
 from anylearn_jupyter.client.pace import backoff_s, retry_after_s
 from anylearn_jupyter.client.replies import Reply, decode, error_of, request_id_of
@@ -132,6 +138,8 @@ class Http:
         self.settings = settings
         self.attempts = attempts
         self._proof_token = proof_token
+        # What it is called in a sentence about what it has: the engine's port tells nobody much.
+        self.place = self.address if proof_token is None else "the engine on this machine"
         self._pause = pause
         self._held: tuple[int, requests.Session] | None = None
 
@@ -466,35 +474,24 @@ class Http:
                 "be used; name an http proxy, or install PySocks for a SOCKS one."
             )
         doubtful = allowance.sent and method not in _READING
-        unknown = "; whether it was carried out is unknown" if doubtful else ""
-        return ServerUnreachable(
-            f"{self.address} gives no answer to {method} {path} ({reason_of(error, allowance)})"
-            f"{unknown}; check the address and the network.",
-            may_have_happened=doubtful,
-        )
+        return no_answer(self.address, f"{method} {path}", reason_of(error, allowance), doubtful)
 
     def _url(self, path: str) -> str:
         return self.address + (path if path.startswith("/") else f"/api/{path}")
 
     def _session(self) -> requests.Session:
         """Give this process's session; a child after a fork gets its own."""
-        held = self._held
-        if held is not None and held[0] == os.getpid():
-            return held[1]
+        if self._held is not None and self._held[0] == os.getpid():
+            return self._held[1]
         session = _Session()
         session.headers.clear()
-        session.headers.update(
-            {
-                "Accept": "*/*",
-                "Accept-Encoding": "identity",
-                "User-Agent": f"anylearn-jupyter/{__version__}",
-            }
-        )
+        session.headers["Accept"] = "*/*"
+        session.headers["Accept-Encoding"] = "identity"
+        session.headers["User-Agent"] = f"anylearn-jupyter/{__version__}"
         session.trust_env = not is_loopback(self.address)
         session.verify = trusted_authorities()
         session.cookies.set_policy(http.cookiejar.DefaultCookiePolicy(allowed_domains=[]))
-        adapter = _Adapter(self._proof_token)
-        session.mount("http://", adapter)
-        session.mount("https://", adapter)
+        for scheme in ("http://", "https://"):
+            session.mount(scheme, _Adapter(self._proof_token))
         self._held = (os.getpid(), session)
         return session

@@ -97,7 +97,7 @@ def load_code(request: TrainRequest, api: Api) -> SentCode:
     if algorithm.state != ResourceState.READY:
         raise ServerError(
             f"The algorithm {algorithm.id} ({algorithm.name}) has no complete code on "
-            f"{api.http.address} (state {algorithm.state}); send its code first."
+            f"{api.http.place} (state {algorithm.state}); send its code first."
         )
     return SentCode(algorithm, request.algorithm_git_ref, sent=False)
 

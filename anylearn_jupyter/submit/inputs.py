@@ -50,7 +50,7 @@ def load_remote(one: DataInput, api: Api) -> Resource:
     if found.state != ResourceState.READY:
         what = "results of the task" if one.kind == InputKind.TASK else one.kind
         raise ServerError(
-            f"The {what} {one.where} on {api.http.address} cannot be mounted: not complete "
+            f"The {what} {one.where} on {api.http.place} cannot be mounted: not complete "
             f"(state {found.state})."
         )
     return found

@@ -103,7 +103,7 @@ class LocalData:
             ledger.forget_dataset(server, user_id, self.subject)
             self.destination.progress.note(
                 f"The {self.kind} {recorded} of {self.content.root} is not on "
-                f"{self.destination.connection.address} any more, so its content is sent again."
+                f"{self.destination.api.http.place} any more, so its content is sent again."
             )
         ready = next((one for one in self._listed() if one.state == ResourceState.READY), None)
         if ready is not None:

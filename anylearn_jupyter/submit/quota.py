@@ -47,7 +47,7 @@ def _group_id(group: str, api: Api) -> str:
         return found.id
     names = sorted(one_line(one.name or one.id, 60) for one in api.quota_groups())
     raise OptionError(
-        f"quota_group_name={group!r} is no resource group of {api.http.address}; it has: "
+        f"quota_group_name={group!r} is no resource group of {api.http.place}; it has: "
         f"{', '.join(names) or 'none'}."
     )
 

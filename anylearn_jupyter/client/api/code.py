@@ -40,7 +40,7 @@ class CodeCalls(Calls):
         if name not in mirrors:
             known = ", ".join(sorted(one_line(known, 60) for known in mirrors)) or "none"
             raise OptionError(
-                f"mirror_name={name!r} is no environment of {self.http.address}; it has: {known}."
+                f"mirror_name={name!r} is no environment of {self.http.place}; it has: {known}."
             )
         return mirrors[name]
 
