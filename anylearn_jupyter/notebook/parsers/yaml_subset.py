@@ -28,13 +28,15 @@ _TRUTHS = {
 _INT = re.compile(r"[-+]?(?:0|[1-9][0-9_]*)")
 _OTHER_INT = re.compile(r"[-+]?(?:0b[0-1_]+|0[0-7_]+|0x[0-9a-fA-F_]+|[1-9][0-9_]*(?::[0-5]?\d)+)")
 _FLOAT = re.compile(
-    r"[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+|\.[\d_]+(?:[eE][-+]?\d+)?)"
+    r"[-+]?(?:\d[\d_]*\.[\d_]*(?:[eE][-+]?\d+)?|\d[\d_]*[eE][-+]?\d+|\.\d[\d_]*(?:[eE][-+]?\d+)?)"
 )
 _SPECIAL = re.compile(r"([-+]?)\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_SIGNED_POINT = re.compile(r"[-+]\.\d")  # a text to one library, a number to another
 _DATE = re.compile(r"\d{4}-\d\d?-\d\d?(?:[Tt ].*)?")
 _KEY = re.compile(
     r"""("(?:[^"\\]|\\.)*"|'(?:[^']|'')*'|[^\s#&*!|>'"%@`\[\]{},?-][^#]*?|[-?][^\s#][^#]*?)\s*:(?:\s+|$)"""
 )
+_INDICATOR = re.compile(r"[-?:](?:[\s,\]}]|$)")
 _ESCAPES = {"n": "\n", "t": "\t", '"': '"', "\\": "\\", "/": "/", "0": "\0", "r": "\r", " ": " "}
 
 
@@ -64,8 +66,10 @@ def read_yaml(text: str) -> object:
     """
     if len(text) > MAX_BYTES:
         raise YamlError(f"is longer than the {MAX_BYTES} characters that are read")
-    reader = _Reader(text)
-    return reader.document()
+    text = text.replace("\r\n", "\n").removeprefix("\ufeff")
+    if any((char.isspace() or not char.isprintable()) and char not in " \t\n" for char in text):
+        raise YamlError("has white space or control characters of an unusual kind")
+    return _Reader(text).document()
 
 
 class _Reader:
@@ -98,6 +102,8 @@ class _Reader:
         while self._at < len(self._lines):
             line = self._lines[self._at]
             if line.text and not line.text.startswith("#"):
+                if line.indent == 0 and line.text.startswith(("...", "%")):
+                    raise self._error("begins or ends a document in a way that is not read here")
                 if "\t" in self._raw[line.number][: line.indent + 1]:
                     raise self._error("is indented with a tab")
                 return
@@ -184,20 +190,22 @@ class _Reader:
                 text += " " + self._lines[self._at].text
                 self._at += 1
             return self._inline(text)
-        text = _without_comment(text)
+        last, text = text, _without_comment(text)
         while self._at < len(self._lines):  # a plain text goes on in lines that are indented more
             line = self._lines[self._at]
             if not line.text or line.text.startswith("#") or line.indent <= indent:
                 break
-            if _KEY.match(line.text):
+            ended = _without_comment(last) != last
+            if ended or _KEY.match(line.text) or line.text.startswith(("...", "---")):
                 raise self._error("is not understood")
-            text += " " + _without_comment(line.text)
+            last = line.text
+            text += " " + _without_comment(last)
             self._at += 1
         return self._inline(text)
 
     def _literal(self, head: str, indent: int) -> str:
         """Read a block scalar."""
-        if not re.fullmatch(r"[|>][-+]?", _without_comment(head)):
+        if indent < 0 or not re.fullmatch(r"[|>]-?", _without_comment(head)):
             raise self._error("has a block text of a kind that is not read here")
         lines: list[str] = []
         inner: int | None = None
@@ -210,8 +218,11 @@ class _Reader:
             self._at += 1
         text = "\n".join(lines).rstrip("\n")
         if head[0] == ">":
-            text = re.sub(r"(?<!\n)\n(?!\n)", " ", text)
-        return text if "-" in head else text + "\n"
+            if re.search(r"\n[ \t\n]|\A\s", text):
+                raise self._error("has a folded text of a kind that is not read here")
+            text = text.replace("\n", " ")
+        cut_off = self._at == len(self._lines) and bool(self._raw[-1].strip())
+        return text if "-" in head or not text or cut_off else text + "\n"
 
     def _inline(self, text: str) -> object:
         value, end = _Flow(text, self._error("is not understood")).value(0, 0)
@@ -242,7 +253,7 @@ class _Flow:
             return self._pairs(at + 1, depth)
         if text[at] in "'\"":
             return self._quoted(at)
-        if text[at] in "&*!%@`|>":
+        if text[at] in "&*!%@`|>,]}#" or (depth and text[at] == "?") or _INDICATOR.match(text, at):
             raise self._error
         return self._plain(at, inside=depth > 0)
 
@@ -344,7 +355,7 @@ def resolved(text: str, error: YamlError) -> object:
         return _TRUTHS[text]
     if _INT.fullmatch(text):
         return int(text.replace("_", ""))
-    if _OTHER_INT.fullmatch(text) or _DATE.fullmatch(text):
+    if _OTHER_INT.fullmatch(text) or _DATE.fullmatch(text) or _SIGNED_POINT.match(text):
         raise error
     if _FLOAT.fullmatch(text):
         return float(text.replace("_", ""))
