@@ -5,6 +5,7 @@ from __future__ import annotations
 import itertools
 import os
 import shutil
+import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
@@ -431,3 +432,25 @@ def test_two_of_the_same_content_are_equal(some: Path) -> None:
         return (found.value, found.files, found.total_bytes, found.entries)
 
     assert same(fingerprint(some)) == same(fingerprint(some))
+
+
+def test_a_child_of_a_process_that_has_read_data_can_read_data(tmp_path: Path) -> None:
+    """C10: the threads that hash large files are the parent's, and a fork does not bring them."""
+    (tmp_path / "large.bin").write_bytes(os.urandom(8_000_000))
+    value = fingerprint(tmp_path).value
+    reading, writing = os.pipe()
+    child = os.fork()
+    if child == 0:
+        try:
+            os.write(writing, fingerprint(tmp_path).value.encode())
+        finally:
+            os._exit(0)
+    os.close(writing)
+    try:
+        assert wait_until(lambda: os.waitpid(child, os.WNOHANG)[0], 30, "the child's end") == child
+    except AssertionError:
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
+        raise
+    with os.fdopen(reading) as said:
+        assert said.read() == value

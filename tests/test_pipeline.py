@@ -447,13 +447,15 @@ def test_a_client_killed_after_the_server_did_it_makes_nothing_twice(
 # What is small.
 
 
-def test_default_names_follow_the_resolved_place(tmp_path: Path) -> None:
+def test_default_names_follow_the_resolved_place(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     odd = tmp_path / ("Ünï code (1)" + "x" * 60)
     odd.mkdir()
     name = default_algorithm_name(odd)
     assert len(name) <= 40
     assert name.startswith("-n--code--1-x")
-    os.chdir(odd)
+    monkeypatch.chdir(odd)
     assert default_algorithm_name(Path()) == name
     assert default_algorithm_name(tmp_path) != name
 

@@ -268,6 +268,19 @@ class Spot(NamedTuple):
     state: bytes = b""
 
 
+_threads = blake3.AUTO
+
+
+def _hash_on_one_thread() -> None:
+    """Do without blake3's own threads after a fork: they live in the parent only (faults, C10)."""
+    global _threads  # the one value of this module that a fork has to replace
+    _threads = 1
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_hash_on_one_thread)
+
+
 class PlainReader:
     """Reads a file for nothing but its digest.
 
@@ -279,7 +292,7 @@ class PlainReader:
 
     def read(self, file: io.FileIO, spot: Spot, limit: int, tell: Callable[[int], None]) -> Read:
         """Read and hash it."""
-        hasher = blake3(max_threads=blake3.AUTO)
+        hasher = blake3(max_threads=_threads)
         size = 0
         while size <= limit and (read := file.readinto(self._view)):
             hasher.update(self._view[:read])
