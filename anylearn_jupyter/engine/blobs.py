@@ -164,14 +164,7 @@ class Blobs:
         if not self._resources.chunks(thing.id) and thing.state != ResourceState.CREATED:
             return None
         size = self._size_of_upload(thing.id)
-        with self._database.transaction():
-            self._resources.change(
-                thing.id,
-                finishing=2 if purge else 1,
-                state=int(ResourceState.UPLOADING),
-                size=size,
-            )
-        return self._process(thing.id, user)
+        return self._begin(thing.id, user, size, purge=purge)
 
     def finish_manifest(
         self, thing: ResourceRow, user: str, owner: str, manifest: Path, size: int, *, purge: bool
@@ -193,13 +186,18 @@ class Blobs:
         make_private_directory(place.parent)
         (place.parent / "manifest-of").write_text(owner, encoding="ascii")
         manifest.replace(place)
-        self._resources.change(
-            thing.id,
-            finishing=2 if purge else 1,
-            state=int(ResourceState.UPLOADING),
-            size=size,
-        )
-        return self._process(thing.id, user)
+        return self._begin(thing.id, user, size, purge=purge)
+
+    def _begin(self, thing_id: str, user: str, size: int, *, purge: bool) -> asyncio.Task[None]:
+        """Write down that the content is being made, and begin with it."""
+        with self._database.transaction():
+            self._resources.change(
+                thing_id,
+                finishing=2 if purge else 1,
+                state=int(ResourceState.UPLOADING),
+                size=size,
+            )
+        return self._process(thing_id, user)
 
     def resume(self, name_of: Callable[[str], str]) -> None:
         """Go on with what an engine that died was putting together."""

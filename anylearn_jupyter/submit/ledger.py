@@ -23,7 +23,6 @@ from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import TracebackType
 from typing import Any, Self
 
 from anylearn_jupyter.entities import FINAL_STATES, TaskDetail, is_id
@@ -116,12 +115,7 @@ class Ledger:
         """Give itself."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Close the file."""
         self.close()
 
@@ -289,8 +283,11 @@ class Ledger:
     def record_code(
         self, server: str, user_id: str, name: str, commit: str, algorithm_id: str
     ) -> None:
-        """Keep that an algorithm has this commit, as its server has confirmed."""
-        with self._connection() as connection:
+        """Keep that an algorithm has this commit, as its server has confirmed.
+
+        A power cut may take that back, as the server is asked again where it is not known.
+        """
+        with self._connection(durable=False) as connection:
             connection.execute(
                 "INSERT OR REPLACE INTO code VALUES (?, ?, ?, ?, ?, ?)",
                 (server, user_id, name, commit, algorithm_id, now_ms()),
@@ -387,8 +384,8 @@ class Ledger:
         return [_record_of(row) for row in rows]
 
     @contextmanager
-    def _connection(self) -> Iterator[sqlite3.Connection]:
-        """Give the open file to one thread, for one transaction."""
+    def _connection(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
+        """Give the open file to one thread, for one transaction, on the disk when this returns."""
         if self._pid != os.getpid():
             # The parent's lock may be held for ever here, and its connection is not to be closed.
             self._mutex = threading.RLock()
@@ -400,6 +397,8 @@ class Ledger:
                 self._open = self._opened()
             connection = self._open
             try:
+                if not durable:
+                    connection.execute("PRAGMA synchronous = NORMAL")
                 connection.execute("BEGIN IMMEDIATE")
                 yield connection
                 connection.execute("COMMIT")
@@ -408,6 +407,8 @@ class Ledger:
             finally:
                 if connection.in_transaction:
                     connection.execute("ROLLBACK")
+                if not durable:
+                    connection.execute("PRAGMA synchronous = FULL")
 
     def _opened(self) -> sqlite3.Connection:
         """Open the file, of our format; a damaged one is set aside first."""

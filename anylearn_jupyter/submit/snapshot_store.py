@@ -31,7 +31,6 @@ from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from types import TracebackType
 from typing import IO, Any, NamedTuple, Self
 
 from anylearn_jupyter.errors import SnapshotError
@@ -339,12 +338,7 @@ class ObjectSink:
         """Give itself; the block's end makes the pack one of the store's."""
         return self
 
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
+    def __exit__(self, *_: object) -> None:
         """Put the pack in place, if there is one; it is dropped after an error."""
         if self._pack is None or self._file is None:
             return
