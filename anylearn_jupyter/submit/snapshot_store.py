@@ -338,7 +338,7 @@ class ObjectSink:
         """Give itself; the block's end makes the pack one of the store's."""
         return self
 
-    def __exit__(self, *_: object) -> None:
+    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
         """Put the pack in place, if there is one; it is dropped after an error."""
         if self._pack is None or self._file is None:
             return
