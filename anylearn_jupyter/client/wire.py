@@ -29,7 +29,7 @@ from anylearn_jupyter.home import engine_proof, new_nonce
 PROOF_TIMEOUT_S = 5.0
 """Seconds that the embedded engine has to prove itself on a new connection."""
 
-_SEND_BYTES = 65_536
+_SEND_BYTES = 1 << 20
 _LOOK_AT_STOP_S = 0.25
 _PROOF_REPLY_BYTES = 4_096
 
@@ -162,10 +162,11 @@ class _Patience:
         if not isinstance(data, bytes | bytearray | memoryview):
             raise TypeError(f"a body is sent as bytes, not as {type(data).__name__}")
         pieces = memoryview(data)
-        for start in range(0, len(pieces), _SEND_BYTES):
-            # `sendall` holds its timeout for the whole piece, so a piece is kept small.
+        while pieces:
+            # Not `sendall`, which holds its timeout for the whole piece: here each bit that leaves
+            # is a sign of life.
             self.sock.settimeout(allowance.wait_s(time.monotonic()))
-            self.sock.sendall(pieces[start : start + _SEND_BYTES])
+            pieces = pieces[self.sock.send(pieces[:_SEND_BYTES]) :]
 
     def connect(self) -> None:
         raise NotImplementedError

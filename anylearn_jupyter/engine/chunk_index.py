@@ -192,11 +192,11 @@ class ChunkIndex:
                 )
 
     def drop(self, place: Place, piece: Piece) -> None:
-        """Forget a piece that is not what was said of it."""
+        """Forget a piece that is not what was said of it, and every one that it is part of."""
         with self._change() as change:
             change.execute(
-                "DELETE FROM piece WHERE place = ? AND digest = ? AND start = ?",
-                (place.id, piece.digest, piece.start),
+                "DELETE FROM piece WHERE place = ? AND start <= ? AND start + bytes >= ?",
+                (place.id, piece.start, piece.start + piece.size),
             )
 
     def forget(self, owner: str, *, keep_version: int | None = None) -> None:

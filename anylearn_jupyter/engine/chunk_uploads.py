@@ -22,7 +22,7 @@ import shutil
 import struct
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
@@ -55,7 +55,7 @@ _RECORD = struct.Struct("<32sLQQ")
 _NAME = re.compile(r"[0-9a-f]{32}")
 _GROUP_BYTES = 1 << 20
 _GROUP_CHUNKS = 512
-_IN_THREADS = 2
+_BUFFERS = 3
 
 
 class _Record(NamedTuple):
@@ -67,7 +67,7 @@ class _Record(NamedTuple):
     start: int
 
 
-_Group = list[tuple[_Record, list[memoryview]]]
+ReadInto = Callable[[memoryview], Awaitable[None]]
 
 
 class Incoming:
@@ -85,6 +85,7 @@ class Incoming:
         self._root = root
         self._index = index
         self._used: dict[str, float] = {}
+        self._spare: list[bytearray] = []
 
     def owner(self, user_id: str, upload: str) -> str:
         """Name the directory of an upload, or raise where it cannot be one."""
@@ -99,7 +100,7 @@ class Incoming:
 
     def receive(self, user_id: str, owner: str, count: Callable[[int, int], None]) -> Receiver:
         """Begin to take one request's chunks; ``count(chunks, bytes)`` hears of what was kept."""
-        return Receiver(self.directory(owner), self._index, user_id, owner, count)
+        return Receiver(self.directory(owner), self._index, user_id, owner, count, self._spare)
 
     def write_manifest(self, owner: str, start: int, data: bytes) -> None:
         """Put a part of a manifest at its place; for a thread."""
@@ -108,7 +109,7 @@ class Incoming:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
         handle = os.open(self.directory(owner) / "manifest", flags, 0o600)
         try:
-            _write_all(handle, [memoryview(data)], start)
+            _write_all(handle, memoryview(data), start)
         finally:
             os.close(handle)
 
@@ -146,9 +147,10 @@ class Incoming:
 
 
 class Receiver:
-    """Takes the body of one request: the records of some chunks, then their bytes, as they come.
+    """Takes the body of one request: the records of some chunks, then their bytes.
 
-    Two groups of chunks are checked and written in threads while the next one is read.
+    The bytes go from the socket into one of three buffers, without a copy in between; from there
+    they are checked and written in threads, while the next buffer is filled.
 
     Parameters
     ----------
@@ -159,7 +161,9 @@ class Receiver:
     user_id, owner : str
         Whose they are, and of which upload.
     count : callable
-        ``count(chunks, bytes)``, of what was kept; in a thread.
+        ``count(chunks, bytes)``, of what was kept.
+    spare : list of bytearray
+        Buffers that nobody uses: to fill fresh memory costs as much as to check what is in it.
     """
 
     def __init__(
@@ -169,109 +173,106 @@ class Receiver:
         user_id: str,
         owner: str,
         count: Callable[[int, int], None],
+        spare: list[bytearray],
     ) -> None:
         self._directory = directory
         self._index = index
         self._user_id = user_id
         self._owner = owner
         self._count = count
-        self._head = bytearray()
-        self._records: list[_Record] | None = None
-        self._next = 0
-        self._parts: list[memoryview] = []
-        self._part_bytes = 0
-        self._group: _Group = []
-        self._group_bytes = 0
-        self._writing: deque[asyncio.Task[None]] = deque()
+        self._writing: deque[asyncio.Task[bytearray]] = deque()
+        self._spare = spare
+        self._in_use = 0
         self.chunks = 0
         self.bytes = 0
+        self.left = 0
 
-    async def write(self, data: bytes) -> None:
-        """Take a piece of the body.
+    async def take(self, read_into: ReadInto, length: int) -> None:
+        """Take the whole body.
+
+        Parameters
+        ----------
+        read_into : callable
+            ``await read_into(buffer)`` fills a buffer from the body.
+        length : int
+            Bytes of the body. `left` says how many of them were not read, also after an error.
 
         Raises
         ------
         ApiError
             400: it is no such body, or a chunk is damaged; those before it are kept.
         """
-        view = memoryview(data)
-        if self._records is None:
-            view = self._take_head(view)
-        while view:
-            assert self._records is not None
-            if self._next == len(self._records):
-                raise bad("The body has more bytes than its chunks.")
-            record = self._records[self._next]
-            part = view[: record.size - self._part_bytes]
-            view = view[len(part) :]
-            self._parts.append(part)
-            self._part_bytes += len(part)
-            if self._part_bytes == record.size:
-                await self._take_chunk(record)
+        self.left = length
+        try:
+            records = await self._records(read_into)
+            for group in _groups(records):
+                buffer = await self._buffer()
+                size = sum(record.size for record in group)
+                await self._read(read_into, memoryview(buffer)[:size])
+                task = asyncio.create_task(asyncio.to_thread(self._keep, group, buffer))
+                self._writing.append(task)
+            while self._writing:
+                self._put_back(await self._writing.popleft())
+        finally:
+            await asyncio.gather(*self._writing, return_exceptions=True)
+            self._count(self.chunks, self.bytes)
 
-    async def finish(self) -> None:
-        """Wait until all is checked and written; the body is at its end."""
-        if self._records is None or self._next != len(self._records) or self._parts:
+    async def _records(self, read_into: ReadInto) -> list[_Record]:
+        """Read the number of chunks and their records."""
+        if self.left < _COUNT.size:
             raise bad("The body has fewer bytes than its chunks.")
-        await self._hand_over()
-        while self._writing:
-            await self._writing.popleft()
-
-    async def abandon(self) -> None:
-        """Keep what came whole; the rest of the body will not come, or is not looked at."""
-        if self._group:
-            group, self._group = self._group, []
-            self._writing.append(asyncio.create_task(asyncio.to_thread(self._keep, group)))
-        await asyncio.gather(*self._writing, return_exceptions=True)
-
-    def _take_head(self, view: memoryview) -> memoryview:
-        """Take the number of chunks and their records; gives what is behind them."""
-        self._head += view
-        if len(self._head) < _COUNT.size:
-            return view[:0]
-        (count,) = _COUNT.unpack_from(self._head)
+        head = bytearray(_COUNT.size)
+        await self._read(read_into, memoryview(head))
+        (count,) = _COUNT.unpack(head)
         if not 1 <= count <= MAX_BODY_CHUNKS:
             raise bad(f"A request brings 1 to {MAX_BODY_CHUNKS} chunks, not {count}.")
-        size = _COUNT.size + count * _RECORD.size
-        if len(self._head) < size:
-            return view[:0]
-        fields = memoryview(self._head)[_COUNT.size : size]
+        if self.left < count * _RECORD.size:
+            raise bad("The body has fewer bytes than its chunks.")
+        fields = bytearray(count * _RECORD.size)
+        await self._read(read_into, memoryview(fields))
         records = [_Record(*one) for one in _RECORD.iter_unpack(fields)]
         if any(not 1 <= one.size <= MAX_CHUNK_BYTES or one.start >= 1 << 62 for one in records):
             raise bad(f"A chunk has 1 to {MAX_CHUNK_BYTES} bytes, and a place in its file.")
-        self._records = records
-        return memoryview(bytes(self._head[size:]))
+        if sum(one.size for one in records) != self.left:
+            raise bad("The body has not as many bytes as its chunks.")
+        return records
 
-    async def _take_chunk(self, record: _Record) -> None:
-        self._group.append((record, self._parts))
-        self._group_bytes += record.size
-        self._parts, self._part_bytes = [], 0
-        self._next += 1
-        if self._group_bytes >= _GROUP_BYTES or len(self._group) >= _GROUP_CHUNKS:
-            await self._hand_over()
+    async def _read(self, read_into: ReadInto, view: memoryview) -> None:
+        await read_into(view)
+        self.left -= len(view)
 
-    async def _hand_over(self) -> None:
-        while len(self._writing) >= _IN_THREADS:
-            await self._writing.popleft()
-        group, self._group, self._group_bytes = self._group, [], 0
-        if group:
-            self._writing.append(asyncio.create_task(asyncio.to_thread(self._keep, group)))
+    async def _buffer(self) -> bytearray:
+        """Give a buffer that nobody uses, as soon as there is one."""
+        if self._in_use == _BUFFERS:
+            return await self._writing.popleft()
+        self._in_use += 1
+        return self._spare.pop() if self._spare else bytearray(MAX_CHUNK_BYTES)
 
-    def _keep(self, group: _Group) -> None:
-        """Check and write some chunks, and note those that are right; in a thread."""
+    def _put_back(self, buffer: bytearray) -> None:
+        if len(self._spare) < _BUFFERS:
+            self._spare.append(buffer)
+
+    def _keep(self, group: list[_Record], buffer: bytearray) -> bytearray:
+        """Check and write some chunks, and note those that are right; in a thread.
+
+        Returns
+        -------
+        bytearray
+            The buffer, which may be filled again.
+        """
         kept: list[tuple[str, Piece]] = []
+        at = 0
         try:
-            for record, parts in group:
-                hasher = blake3()
-                for part in parts:
-                    hasher.update(part)
-                if hasher.digest() != record.digest:
+            for record in group:
+                data = memoryview(buffer)[at : at + record.size]
+                at += record.size
+                if blake3(data).digest() != record.digest:
                     raise ApiError(
                         400,
                         "damaged",
                         f"The chunk {record.digest.hex()} was damaged on its way; send it again.",
                     )
-                self._write(record, parts)
+                self._write(record, data)
                 kept.append(
                     (file_name(record.file), Piece(record.digest, record.start, record.size))
                 )
@@ -284,13 +285,13 @@ class Receiver:
             size = sum(piece.size for _, piece in kept)
             self.chunks += len(kept)
             self.bytes += size
-            self._count(len(kept), size)
+        return buffer
 
-    def _write(self, record: _Record, parts: list[memoryview]) -> None:
+    def _write(self, record: _Record, data: memoryview) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(self._directory / file_name(record.file), flags, 0o600)
         try:
-            _write_all(handle, parts, record.start)
+            _write_all(handle, data, record.start)
         finally:
             os.close(handle)
 
@@ -300,9 +301,21 @@ def file_name(number: int) -> str:
     return f"{number:016x}"
 
 
-def _write_all(handle: int, parts: list[memoryview], start: int) -> None:
-    for part in parts:
-        while part:
-            written = os.pwrite(handle, part, start)
-            start += written
-            part = part[written:]
+def _groups(records: list[_Record]) -> Iterator[list[_Record]]:
+    """Put chunks together that fit into a buffer, so that a thread has enough to do."""
+    group: list[_Record] = []
+    size = 0
+    for record in records:
+        if group and (size + record.size > MAX_CHUNK_BYTES or len(group) == _GROUP_CHUNKS):
+            yield group
+            group, size = [], 0
+        group.append(record)
+        size += record.size
+    yield group
+
+
+def _write_all(handle: int, data: memoryview, start: int) -> None:
+    while data:
+        written = os.pwrite(handle, data, start)
+        start += written
+        data = data[written:]

@@ -16,10 +16,10 @@ Source: docs/protocol.md, "delta"; docs/performance.md has the measurements.
 
 from __future__ import annotations
 
-SMALLEST_BYTES = 1 << 20
+SMALLEST_BYTES = 1344 << 10
 """No chunk but the last of a file is smaller."""
 
-LARGEST_BYTES = SMALLEST_BYTES + (384 << 10)
+LARGEST_BYTES = SMALLEST_BYTES + (576 << 10)
 """No chunk is larger."""
 
 _SEPARATORS = (b"\n", b"\0")
@@ -27,6 +27,7 @@ _SAMPLE_BYTES = 4096
 _MANY = 1 << 15
 _ENOUGH = 64
 _DEPTH = 3
+_SURELY_ONE = 64
 _ZEROS = bytes(LARGEST_BYTES - SMALLEST_BYTES)
 
 
@@ -55,16 +56,18 @@ def cut(content: memoryview, smallest: int = SMALLEST_BYTES, largest: int = LARG
 def _greatest(window: bytes, separator: bytes) -> int | None:
     """Give where the greatest piece between separators begins; None where none stands out."""
     mark = separator
-    if window.count(separator) > _MANY:
+    pieces = window.split(mark)
+    if len(pieces) > _MANY:
         mark = _rarer(window, separator)
+        pieces = window.split(mark)
     for _ in range(_DEPTH):
-        pieces = window.split(mark)[1:-1]
-        greatest = max(pieces, default=b"")
+        greatest = max(pieces[1:-1], default=b"")
         if not greatest:
             return None
-        if pieces.count(greatest) == 1:
+        if len(greatest) >= _SURELY_ONE or pieces.count(greatest) == 1:
             return window.find(mark + greatest + mark) + len(mark)
         mark = mark + greatest + mark
+        pieces = window.split(mark)
     return None
 
 

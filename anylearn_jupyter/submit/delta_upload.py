@@ -1,10 +1,10 @@
 """A dataset on its way to a server that takes chunks of content: read once, and sent meanwhile.
 
 Each file is read once; its digest, and the chunks that it is cut into, come from the same buffer,
-and that buffer is the body of the request that sends them. While one is on its way in a thread, the
-other is filled. The server is asked first what it lacks, so that what is known there, from another
-dataset or from an upload that broke off, is not sent. A file whose digest is known here is asked
-for by that digest alone, and only opened where the server lacks it.
+and that buffer is the body of the request that sends them. While one is filled, two are on their
+way, so that neither side waits for the other. The server is asked first what it lacks, so that what
+is known there, from another dataset or from an upload that broke off, is not sent. A file whose
+digest is known here is asked for by that digest alone, and only opened where the server lacks it.
 
 Notes
 -----
@@ -17,10 +17,11 @@ import hashlib
 import io
 import json
 import struct
+from collections import deque
 from collections.abc import Callable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from typing import NamedTuple, Self
+from typing import Self
 
 from blake3 import blake3
 
@@ -30,22 +31,27 @@ from anylearn_jupyter.submit.chunker import LARGEST_BYTES, cut
 from anylearn_jupyter.submit.data_scan import executable_in, size_in
 from anylearn_jupyter.submit.fingerprint import DataReading, Read, Spot
 
-BODY_BYTES = 8 << 20
-"""Bytes of content of one request, at most; two of these are held."""
+BODY_BYTES = 6 << 20
+"""Bytes of content of one request, at most; three of these are held."""
 
 _COUNT = struct.Struct("<L")
 _RECORD = struct.Struct("<32sLQQ")
 _REMEMBERED = 100_000
+_AT_ONCE = 2
 
 
-class _Chunk(NamedTuple):
-    """A chunk in a batch: where it is in the buffer, and where in which file it goes."""
+@dataclass(slots=True)
+class _Chunk:
+    """A chunk in a batch: where it is in the buffer, and where in which file it goes.
 
-    digest: bytes
+    Its digest is made by the thread that sends it, unless that is the file's own.
+    """
+
     begin: int
     size: int
     file: int
     start: int
+    digest: bytes = b""
 
 
 @dataclass
@@ -65,7 +71,11 @@ class _Batch:
 
 def fits(limits: DeltaLimits | None) -> bool:
     """Whether a server takes chunks of the sizes that are cut here."""
-    return limits is not None and limits.chunk_bytes >= LARGEST_BYTES
+    return (
+        limits is not None
+        and limits.chunk_bytes >= LARGEST_BYTES
+        and limits.body_bytes >= LARGEST_BYTES + (1 << 20)
+    )
 
 
 class DeltaUpload:
@@ -95,23 +105,31 @@ class DeltaUpload:
         self._most = min(limits.body_chunks, 4096)
         head = _COUNT.size + self._most * _RECORD.size
         size = min(BODY_BYTES + head, limits.body_bytes)
-        self._filling, self._other = (_Batch(bytearray(size), head) for _ in range(2))
-        self._filling.clear()
-        self._sender = ThreadPoolExecutor(1, "anylearn-send")
-        self._under_way: Future[None] | None = None
+        self._filling, *self._empty = (
+            _Batch(bytearray(size), head, end=head) for _ in range(_AT_ONCE + 1)
+        )
+        self._senders = ThreadPoolExecutor(_AT_ONCE, "anylearn-send")
+        self._under_way: deque[tuple[_Batch, Future[int]]] = deque()
         self._holds_any: bool | None = None
         self._asked_before: set[bytes] = set()
         self._lacking: set[bytes] = set()
-        self._pieces: dict[tuple[int, int], bytes] = {}
+        self._pieces: dict[tuple[int, int], list[_Chunk]] = {}
         self.sent = 0
 
     def __enter__(self) -> Self:
-        """Give itself; the block's end ends its thread."""
+        """Give itself; the block's end ends its threads."""
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End the thread; what it sends at this moment ends by its own time limit."""
-        self._sender.shutdown(wait=False, cancel_futures=True)
+        """End the threads; what they send at this moment ends by its own time limit."""
+        self._senders.shutdown(wait=False, cancel_futures=True)
+
+    def begin_again(self) -> None:
+        """Forget what the server has said: it lacks what it was thought to have."""
+        self._holds_any = None
+        self._asked_before.clear()
+        self._lacking.clear()
+        self._pieces.clear()
 
     # What is known already.
 
@@ -133,8 +151,9 @@ class DeltaUpload:
     def read(self, file: io.FileIO, spot: Spot, limit: int, tell: Callable[[int], None]) -> Read:
         """Read a file into the batch, cut it, and hash it."""
         number = _file_number(spot)
+        self._pieces.pop((spot.folder, spot.at), None)  # of an attempt before the file changed
         whole = blake3() if limit > LARGEST_BYTES else None
-        pieces: list[bytes] = []
+        pieces: list[_Chunk] = []
         begin = self._begin()
         size = start = 0
         while size <= limit:
@@ -148,20 +167,24 @@ class DeltaUpload:
             size += read or 0
             batch.end += read or 0
             tell(read or 0)
-            while batch.end - begin > LARGEST_BYTES:
-                taken = cut(memoryview(batch.buffer)[begin : begin + LARGEST_BYTES + 1])
+            while self._filling.end - begin > LARGEST_BYTES:
+                content = memoryview(self._filling.buffer)[begin : begin + LARGEST_BYTES + 1]
+                taken = cut(content)
                 pieces.append(self._take(begin, taken, number, start))
                 begin, start = begin + taken, start + taken
-            if batch.end == len(batch.buffer):
+                if len(self._filling.chunks) == self._most:
+                    begin = self._next_batch(begin)
+            if self._filling.end == len(self._filling.buffer):
                 begin = self._next_batch(begin)
         rest = self._filling.end - begin
         if rest:
             pieces.append(self._take(begin, rest, number, start))
-        if whole is None:
-            return Read(size, pieces[0] if pieces else blake3().digest())
-        if len(pieces) > 1:
-            self._pieces[spot.folder, spot.at] = b"".join(pieces)
-        return Read(size, whole.digest())
+        if whole is not None:
+            self._pieces[spot.folder, spot.at] = pieces
+            return Read(size, whole.digest())
+        for piece in pieces:
+            piece.digest = self._digest(self._filling, piece)
+        return Read(size, pieces[0].digest if pieces else blake3().digest())
 
     def _begin(self) -> int:
         """Give where the next file goes in the batch; another batch if this one is full."""
@@ -170,11 +193,15 @@ class DeltaUpload:
             return self._next_batch(batch.end)
         return batch.end
 
-    def _take(self, begin: int, size: int, file: int, start: int) -> bytes:
-        """Take a chunk that is in the batch; gives its digest."""
-        batch = self._filling
-        digest: bytes = blake3(memoryview(batch.buffer)[begin : begin + size]).digest()
-        batch.chunks.append(_Chunk(digest, begin, size, file, start))
+    def _take(self, begin: int, size: int, file: int, start: int) -> _Chunk:
+        """Take a chunk that is in the batch."""
+        chunk = _Chunk(begin, size, file, start)
+        self._filling.chunks.append(chunk)
+        return chunk
+
+    def _digest(self, batch: _Batch, chunk: _Chunk) -> bytes:
+        view = memoryview(batch.buffer)[chunk.begin : chunk.begin + chunk.size]
+        digest: bytes = blake3(view).digest()
         return digest
 
     # Sending.
@@ -192,29 +219,34 @@ class DeltaUpload:
         int
             Where it begins in the other one.
         """
-        full, empty = self._filling, self._other
-        self._wait()
-        empty.clear()
+        full = self._filling
+        while not self._empty:
+            self._take_one_back()
+        empty = self._empty.pop()
         rest = full.end - begin
         empty.buffer[empty.head : empty.head + rest] = memoryview(full.buffer)[begin : full.end]
         empty.end = empty.head + rest
-        self._filling, self._other = empty, full
-        if full.chunks:
-            self._under_way = self._sender.submit(self._send, full)
+        self._filling = empty
+        self._under_way.append((full, self._senders.submit(self._send, full)))
         return empty.head
 
     def flush(self) -> None:
         """Send what is left, and wait until the server has confirmed all."""
         self._next_batch(self._filling.end)
-        self._wait()
+        while self._under_way:
+            self._take_one_back()
 
-    def _wait(self) -> None:
-        under_way, self._under_way = self._under_way, None
-        if under_way is not None:
-            under_way.result()
+    def _take_one_back(self) -> None:
+        """Wait until the batch that left first is confirmed; it can be filled again."""
+        batch, confirmed = self._under_way.popleft()
+        self.sent += confirmed.result()
+        batch.clear()
+        self._empty.append(batch)
 
-    def _send(self, batch: _Batch) -> None:
-        """Send of a batch what the server lacks; in the sending thread."""
+    def _send(self, batch: _Batch) -> int:
+        """Send of a batch what the server lacks, and give its bytes; in a sending thread."""
+        for chunk in batch.chunks:
+            chunk.digest = chunk.digest or self._digest(batch, chunk)
         wanted = {chunk.digest: chunk for chunk in reversed(batch.chunks)}
         chunks = [
             chunk
@@ -226,10 +258,9 @@ class DeltaUpload:
         self._asked_before.update(chunk.digest for chunk in chunks)
         if self._holds_any is not False and chunks:
             chunks = self._lacked(chunks)
-        if not chunks:
-            return
-        self._api.delta_send(self.name, _body(batch, chunks))
-        self.sent += sum(chunk.size for chunk in chunks)
+        if chunks:
+            self._api.delta_send(self.name, _body(batch, chunks))
+        return sum(chunk.size for chunk in chunks)
 
     def _lacked(self, chunks: list[_Chunk]) -> list[_Chunk]:
         """Ask which of the chunks the server lacks, but of those of which it has said so."""
@@ -247,13 +278,15 @@ class DeltaUpload:
     # The end.
 
     def manifest(self, reading: DataReading) -> Iterator[bytes]:
-        """Give a line for each file, of a dataset that was read."""
+        """Give a line for each file, of a dataset that was read, when all was sent (`flush`)."""
         for spot in reading.spots(read=True):
             digest = reading.digests[spot.folder][spot.at]
             state = reading.scan.folders[spot.folder].states[spot.at]
             size = size_in(state)
-            joined = self._pieces.get((spot.folder, spot.at), digest if size else b"")
-            pieces = [joined[at : at + 32].hex() for at in range(0, len(joined), 32)]
+            chunks = self._pieces.get((spot.folder, spot.at))
+            pieces = [digest.hex()] if size else []
+            if chunks is not None:
+                pieces = [chunk.digest.hex() for chunk in chunks]
             line = [spot.path, int(executable_in(state)), size, digest.hex(), pieces]
             yield json.dumps(line, ensure_ascii=False).encode() + b"\n"
 

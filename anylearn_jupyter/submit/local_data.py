@@ -36,6 +36,8 @@ from anylearn_jupyter.submit.upload_record import UploadRecord
 
 NAME_LIMIT = 50
 
+_TRIES = 3
+
 Content = Fingerprint | ReadyArchive
 """Local data that was read: a folder or a file, or a ready-made archive."""
 
@@ -258,20 +260,24 @@ class LocalData:
             return self._finished(resource_id, upload, self._read_again(content, upload))
 
     def _finished(self, resource_id: str, upload: DeltaUpload, reading: DataReading) -> Provided:
-        """Finish an upload; what turns out to be gone or damaged on the server is sent once more.
+        """Finish an upload; what turns out to be gone or damaged on the server is sent again.
 
         Notes
         -----
-        Source: faults B11, D13 and D14.
+        Source: faults B11, D13 and D14. A whole file may turn out to be damaged, then a chunk of
+        it; so it takes up to three times.
         """
         content = self._known_content
         assert isinstance(content, Fingerprint)
-        try:
-            return self._finished_once(resource_id, upload, reading)
-        except ServerError as error:
-            if not isinstance(error, Conflict) and error.status is not None:
-                raise
-        reading = self._read_again(content, upload)
+        for _ in range(_TRIES - 1):
+            try:
+                return self._finished_once(resource_id, upload, reading)
+            except ServerError as error:
+                # Without a status: what it made of the upload is in error.
+                if not isinstance(error, Conflict) and error.status is not None:
+                    raise
+            upload.begin_again()
+            reading = self._read_again(content, upload)
         return self._finished_once(resource_id, upload, reading)
 
     def _finished_once(
