@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anylearn_jupyter.engine import spare_code
-from anylearn_jupyter.engine.checkout import check_out, make_spare
+from anylearn_jupyter.engine.checkout import Spare, bring_up, check_out
 from anylearn_jupyter.engine.processes import Process
 from anylearn_jupyter.engine.runners.spare_shim import SpareShim
 from anylearn_jupyter.engine.spare_code import SpareCode
@@ -58,14 +58,14 @@ def test_a_spare_becomes_exactly_the_commit_that_is_asked_for(
     repository: Repository, tmp_path: Path
 ) -> None:
     before, after = repository.commit(BEFORE), repository.commit(AFTER)
-    make_spare(repository.path, before, tmp_path / "spare")
+    bring_up(repository.path, before, tmp_path / "spare")
     same = (tmp_path / "spare/files/same/data.txt").stat().st_ino
     check_out(
         repository.path,
         after,
         tmp_path / "warm",
         scratch=tmp_path / "warm.git",
-        spare=tmp_path / "spare",
+        spare=Spare(tmp_path / "spare"),
     )
     check_out(repository.path, after, tmp_path / "cold", scratch=tmp_path / "cold.git")
     assert content(tmp_path / "warm") == content(tmp_path / "cold")
@@ -79,7 +79,7 @@ def test_a_file_of_a_spare_that_somebody_touched_is_written_anew(
     repository: Repository, tmp_path: Path
 ) -> None:
     commit = repository.commit(BEFORE)
-    make_spare(repository.path, commit, tmp_path / "spare")
+    bring_up(repository.path, commit, tmp_path / "spare")
     files = tmp_path / "spare/files"
     (files / "train.py").write_bytes(b"print(9)\n")
     (files / "run.sh").unlink()
@@ -88,7 +88,7 @@ def test_a_file_of_a_spare_that_somebody_touched_is_written_anew(
         commit,
         tmp_path / "code",
         scratch=tmp_path / "own.git",
-        spare=tmp_path / "spare",
+        spare=Spare(tmp_path / "spare"),
     )
     assert content(tmp_path / "code") == {
         name: (False, data) for name, (_, data) in sorted(BEFORE.items())
@@ -101,7 +101,7 @@ def test_a_spare_that_cannot_be_used_changes_nothing(
 ) -> None:
     commit = repository.commit(AFTER)
     spare = tmp_path / "spare"
-    make_spare(repository.path, commit, spare)
+    bring_up(repository.path, commit, spare)
     if harm == "no index":
         (spare / "index").unlink()
     elif harm == "damaged index":
@@ -111,7 +111,9 @@ def test_a_spare_that_cannot_be_used_changes_nothing(
     else:
         (spare / "files").rename(tmp_path / "elsewhere")
         (spare / "files").symlink_to(tmp_path / "elsewhere")
-    check_out(repository.path, commit, tmp_path / "code", scratch=tmp_path / "own.git", spare=spare)
+    check_out(
+        repository.path, commit, tmp_path / "code", scratch=tmp_path / "own.git", spare=Spare(spare)
+    )
     assert content(tmp_path / "code")["train.py"] == (False, b"print(2)\n")
     assert not (tmp_path / "code").is_symlink()
     assert not spare.exists()
@@ -126,7 +128,7 @@ def test_spares_are_made_of_what_was_used_and_taken_once(
     check_out(repository.path, commit, tmp_path / "code", scratch=tmp_path / "own.git")
     spares.used(repository.path, commit, tmp_path / "code")
     spares.refill()
-    assert spares.take(repository.path, tmp_path / "taken") == tmp_path / "taken"
+    assert spares.take(repository.path, tmp_path / "taken") == Spare(tmp_path / "taken")
     assert content(tmp_path / "taken/files") == content(tmp_path / "code")
     assert spares.take(repository.path, tmp_path / "again") is None
     spares.refill()
@@ -134,6 +136,36 @@ def test_spares_are_made_of_what_was_used_and_taken_once(
     assert not (tmp_path / "spares").exists()
     spares.refill()
     assert not (tmp_path / "spares").exists()
+
+
+def test_a_spare_is_brought_up_to_what_came_and_then_needs_no_git(
+    repository: Repository, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    before, after = repository.commit(BEFORE), repository.commit(AFTER)
+    spares = SpareCode(tmp_path / "spares")
+    spares.expect(repository.path, after)  # there is none yet
+    check_out(repository.path, before, tmp_path / "code", scratch=tmp_path / "own.git")
+    spares.used(repository.path, before, tmp_path / "code")
+    spares.refill()
+    spares.expect(repository.path, "f" * 40)  # cannot be
+    assert spares.take(repository.path, tmp_path / "none") is None
+    spares.refill()
+
+    spares.expect(repository.path, after)
+    taken = spares.take(repository.path, tmp_path / "taken")
+    assert taken == Spare(tmp_path / "taken", after)
+    with monkeypatch.context() as patch:
+        patch.setenv("PATH", str(tmp_path))
+        check_out(
+            repository.path, after, tmp_path / "warm", scratch=tmp_path / "own.git", spare=taken
+        )
+    check_out(repository.path, after, tmp_path / "cold", scratch=tmp_path / "own.git")
+    assert content(tmp_path / "warm") == content(tmp_path / "cold")
+
+    spares.refill()
+    spares.expect(repository.path, after)
+    monkeypatch.setattr(spare_code, "CURRENT_S", 0)
+    assert spares.take(repository.path, tmp_path / "late") == Spare(tmp_path / "late")
 
 
 def test_there_is_no_spare_of_large_code_nor_of_a_repository_that_is_gone(

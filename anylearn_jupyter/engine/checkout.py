@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
+from typing import NamedTuple
 
 _TIMEOUT_S = 600
 _COMMIT = re.compile(r"[0-9a-f]{40}([0-9a-f]{24})?")
@@ -32,6 +33,21 @@ _CONFIG = """\
 \tdetachedHead = false
 """
 _ATTRIBUTES = "* -text -eol -crlf -ident -filter -working-tree-encoding\n"
+
+
+class Spare(NamedTuple):
+    """Files that were checked out beforehand.
+
+    Attributes
+    ----------
+    place : Path
+        What `bring_up` made.
+    current : str or None
+        The commit that they were brought to a moment ago, so that git need not look at them again.
+    """
+
+    place: Path
+    current: str | None = None
 
 
 class CheckoutFailed(Exception):
@@ -67,7 +83,7 @@ def resolve(repository: Path, ref: str) -> str:
 
 
 def check_out(
-    repository: Path, ref: str, target: Path, *, scratch: Path, spare: Path | None = None
+    repository: Path, ref: str, target: Path, *, scratch: Path, spare: Spare | None = None
 ) -> str:
     """Put the files of a commit into a directory.
 
@@ -81,10 +97,10 @@ def check_out(
         Is made; must not exist.
     scratch : Path
         A name in the same place for git's own files; must not exist, and is gone afterwards.
-    spare : Path, optional
-        What `make_spare` made of the same repository, on the same file system. It is used up: its
-        files become those of the target, and git changes only what differs from the commit. Git
-        looks at each of them first, so that one which somebody has touched is written anew.
+    spare : Spare, optional
+        Files of the same repository, on the same file system. They are used up: they become those
+        of the target, and git changes only what differs from the commit. Git looks at each of them
+        first, so that one which somebody has touched is written anew.
 
     Returns
     -------
@@ -99,9 +115,13 @@ def check_out(
     # A whole id needs no look-up, which would cost a process.
     commit = ref if _COMMIT.fullmatch(ref) else resolve(repository, ref)
     try:
+        is_warm = spare is not None and _moved_in(spare.place, target)
+        if spare is not None and is_warm and spare.current == commit:
+            return commit
         _make_git_dir(scratch)
-        is_warm = spare is not None and _moved_in(spare, target, scratch)
-        if not is_warm:
+        if spare is not None and is_warm:
+            (spare.place / _SPARE_INDEX).rename(scratch / "index")
+        else:
             target.mkdir()
         answer = _read_tree(repository, commit, target, scratch)
         if answer.returncode != 0 and is_warm:
@@ -117,12 +137,12 @@ def check_out(
     finally:
         shutil.rmtree(scratch, ignore_errors=True)
         if spare is not None:
-            shutil.rmtree(spare, ignore_errors=True)
+            shutil.rmtree(spare.place, ignore_errors=True)
     return commit
 
 
-def make_spare(repository: Path, commit: str, spare: Path) -> None:
-    """Check a commit out beforehand, for a later `check_out` of this repository.
+def bring_up(repository: Path, commit: str, place: Path) -> None:
+    """Make a spare's files those of a commit, for a later `check_out` of this repository.
 
     Parameters
     ----------
@@ -130,37 +150,39 @@ def make_spare(repository: Path, commit: str, spare: Path) -> None:
         A bare repository; it is only read.
     commit : str
         A commit's whole id.
-    spare : Path
-        Is made; must not exist, and does not if this fails.
+    place : Path
+        The spare; is made if it is not there, and is gone if this fails.
 
     Raises
     ------
     CheckoutFailed
         As `check_out`.
     """
-    spare.mkdir(mode=0o700)
-    scratch, target = spare / "checkout.git", spare / _SPARE_FILES
+    scratch, files = place / "checkout.git", place / _SPARE_FILES
     try:
+        place.mkdir(mode=0o700, exist_ok=True)
         _make_git_dir(scratch)
-        target.mkdir()
-        answer = _read_tree(repository, commit, target, scratch)
+        if files.is_dir() and not files.is_symlink():
+            (place / _SPARE_INDEX).rename(scratch / "index")
+        else:
+            files.mkdir()
+        answer = _read_tree(repository, commit, files, scratch)
         if answer.returncode != 0:
             raise CheckoutFailed(f"The snapshot {commit[:12]} cannot be put in place beforehand.")
         # Of git's own files only its list goes with the spare: what configures git is made anew.
-        (scratch / "index").rename(spare / _SPARE_INDEX)
+        (scratch / "index").rename(place / _SPARE_INDEX)
         shutil.rmtree(scratch)
     except BaseException:
-        shutil.rmtree(spare, ignore_errors=True)
+        shutil.rmtree(place, ignore_errors=True)
         raise
 
 
-def _moved_in(spare: Path, target: Path, scratch: Path) -> bool:
+def _moved_in(place: Path, target: Path) -> bool:
     """Make a spare's files those of the target; False where it is not whole."""
-    files, index = spare / _SPARE_FILES, spare / _SPARE_INDEX
+    files, index = place / _SPARE_FILES, place / _SPARE_INDEX
     if files.is_symlink() or not files.is_dir() or not index.is_file():
         return False
     files.rename(target)
-    index.rename(scratch / "index")
     return True
 
 

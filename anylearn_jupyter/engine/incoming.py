@@ -14,6 +14,8 @@ import struct
 import subprocess
 import tempfile
 import zlib
+from concurrent.futures import ThreadPoolExecutor
+from functools import lru_cache
 from pathlib import Path
 
 from anylearn_jupyter.engine.checkout import CheckoutFailed, resolve
@@ -29,6 +31,7 @@ MAX_OBJECTS = 100
 _HEADER = struct.Struct(">4sII")
 _HEAD_BYTES = 256
 _TIMEOUT_S = 120
+_SYNCS_AT_ONCE = 8
 
 
 class PackRefused(Exception):
@@ -116,7 +119,8 @@ def _unpack(repository: Path, quarantine: Path, pack: bytes) -> None:
     }
     try:
         answer = subprocess.run(
-            ["git", "unpack-objects", "-q", "--strict"],
+            # What has been checked is made durable all at once, by `_migrate`.
+            [_git(), "-c", "core.fsync=none", "unpack-objects", "-q", "--strict"],
             env=variables,
             cwd=repository,
             input=pack,
@@ -124,8 +128,6 @@ def _unpack(repository: Path, quarantine: Path, pack: bytes) -> None:
             timeout=_TIMEOUT_S,
             check=False,
         )
-    except FileNotFoundError as error:
-        raise PackRefused("the engine needs git, and there is none in its PATH") from error
     except subprocess.TimeoutExpired as error:
         raise PackRefused(f"git took longer than {_TIMEOUT_S} s") from error
     if answer.returncode != 0:
@@ -133,15 +135,37 @@ def _unpack(repository: Path, quarantine: Path, pack: bytes) -> None:
         raise PackRefused(f"git refused it: {said[:500]}")
 
 
+@lru_cache(maxsize=1)
+def _git() -> str:
+    """Give the path of git, which is looked for once."""
+    found = shutil.which("git")
+    if found is None:
+        raise PackRefused("the engine needs git, and there is none in its PATH")
+    return found
+
+
 def _migrate(quarantine: Path, objects: Path) -> None:
-    """Make what has been checked the repository's own, durably: an object's name is its content."""
-    for directory in sorted(quarantine.iterdir()):
-        place = objects / directory.name
-        place.mkdir(exist_ok=True)
-        for path in directory.iterdir():
-            path.replace(place / path.name)
-        sync_directory(place)
-    sync_directory(objects)
+    """Make what has been checked the repository's own, durably: an object's name is its content.
+
+    Waiting for the disk is most of it, so all files are waited for at once, and then their places.
+    """
+    found = [path for place in quarantine.iterdir() for path in place.iterdir()]
+    with ThreadPoolExecutor(_SYNCS_AT_ONCE) as threads:
+        list(threads.map(_sync_file, found))
+        places = {objects / path.parent.name for path in found}
+        for place in places:
+            place.mkdir(exist_ok=True)
+        for path in found:
+            path.replace(objects / path.parent.name / path.name)
+        list(threads.map(sync_directory, [*places, objects]))
+
+
+def _sync_file(path: Path) -> None:
+    handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
 
 
 def _make_branch(repository: Path, name: str, commit: str) -> None:
@@ -152,7 +176,7 @@ def _make_branch(repository: Path, name: str, commit: str) -> None:
         with os.fdopen(handle, "w", encoding="ascii") as file:
             file.write(f"{commit}\n")
             file.flush()
-            os.fsync(handle)
+            os.fsync(file.fileno())
         if _packed(repository, name) not in (None, commit):
             raise PackRefused(f"the branch {name} is at another commit")
         try:

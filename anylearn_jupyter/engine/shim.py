@@ -419,6 +419,9 @@ def receive_task() -> list[str]:
     """
     import socket
 
+    # For what these import: later there is no time for that.
+    system.become_subreaper()
+    Process.find(os.getpid())
     with socket.socket(fileno=os.dup(0)) as link:
         data, handles, _, _ = socket.recv_fds(link, _PATH_BYTES, 2)
     if not data:

@@ -2,8 +2,9 @@
 
 Making a file costs a file system far more than looking at one, and the next task of an algorithm
 mostly differs from the last one in a single file. So after a task has started, its commit is
-checked out once more; the next task of that algorithm gets the directory, in which git changes what
-differs. A task's files are its own all the same: nothing is shared or linked.
+checked out once more. When code arrives, the spare is brought up to it, while the client still asks
+for the task; and the task gets the directory. A task's files are its own all the same: nothing is
+shared or linked.
 
 On-disk layout, below ``ANYLEARN_HOME/engine/``: ``spare/<digest of the repository's path>/`` with
 ``files/`` and git's list of them, ``index``. All are removed when an engine begins and when it
@@ -18,9 +19,10 @@ import os
 import shutil
 import tempfile
 import threading
+import time
 from pathlib import Path
 
-from anylearn_jupyter.engine.checkout import CheckoutFailed, make_spare
+from anylearn_jupyter.engine.checkout import CheckoutFailed, Spare, bring_up
 from anylearn_jupyter.home import make_private_directory
 
 MOST_SPARES = 4
@@ -31,6 +33,14 @@ MAX_BYTES = 200_000_000
 
 MAX_FILES = 20_000
 """Most files of code of which there is one."""
+
+CURRENT_S = 10.0
+"""Seconds after which git looks at a spare's files again before they are a task's."""
+
+SETTLED_S = 1.1
+"""Seconds after which `settle` is of use."""
+
+_WAIT_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -46,28 +56,62 @@ class SpareCode:
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._lock = threading.Lock()
+        self._lock = threading.Condition()
         self._refilling = threading.Lock()
         self._last: dict[Path, tuple[str, Path]] = {}
+        self._expected: set[Path] = set()
+        self._young: dict[Path, str] = {}
+        self._current: dict[Path, tuple[str, float]] = {}
         self._closed = False
         shutil.rmtree(root, ignore_errors=True)
 
-    def take(self, repository: Path, place: Path) -> Path | None:
+    def take(self, repository: Path, place: Path) -> Spare | None:
         """Move the repository's spare to a place, whose file system is the same; None without one.
+
+        Where it is just being brought up to what came, this waits for that.
 
         Parameters
         ----------
         repository : Path
             Whose.
         place : Path
-            A name that is free; the caller removes what comes there.
+            A name that is free; `check_out` removes what comes there.
         """
         with self._lock:
+            self._lock.wait_for(lambda: repository not in self._expected, _WAIT_S)
+            self._young.pop(repository, None)
+            commit, at = self._current.pop(repository, (None, 0.0))
             try:
                 self._spare(repository).rename(place)
             except OSError:
                 return None
-        return place
+        return Spare(place, commit if time.monotonic() - at < CURRENT_S else None)
+
+    def expect(self, repository: Path, commit: str) -> None:
+        """Bring the repository's spare, if there is one, up to a commit that a task may soon want.
+
+        For a thread, as it runs git.
+        """
+        with self._lock:
+            place = self._root / f".up-{self._spare(repository).name}"
+            if repository in self._expected or self._closed:
+                return
+            try:
+                self._spare(repository).rename(place)
+            except OSError:
+                return
+            self._expected.add(repository)
+        try:
+            bring_up(repository, commit, place)
+            with self._lock:
+                place.rename(self._spare(repository))
+                self._current[repository] = (commit, time.monotonic())
+        except (CheckoutFailed, OSError) as error:
+            _log.warning("no spare code of %s: %s", repository.name, error)
+        finally:
+            with self._lock:
+                self._expected.discard(repository)
+                self._lock.notify_all()
 
     def used(self, repository: Path, commit: str, code: Path) -> None:
         """Note what a task was given, so that `refill` makes the same again.
@@ -106,18 +150,34 @@ class SpareCode:
             make_private_directory(self._root)
             kept = {self._spare(repository).name for repository in wanted}
             for left in self._root.iterdir():
-                if left.name not in kept:
+                if left.name not in kept and not left.name.startswith(".up-"):
                     shutil.rmtree(left, ignore_errors=True)
         for repository, (commit, code) in reversed(wanted.items()):
-            if not self._closed and not self._spare(repository).exists() and _fits(code):
+            if not self._closed and not self._has(repository) and _fits(code):
                 self._make(repository, commit)
+
+    def settle(self) -> None:
+        """Have git look again at files that are new; for a thread, `SETTLED_S` after `refill`.
+
+        Git takes no file's word that is as young as its list, to the second, and reads it. What it
+        has found unchanged in a later second it believes the next time.
+        """
+        with self._lock:
+            young, self._young = self._young, {}
+        for repository, commit in young.items():
+            self.expect(repository, commit)
+
+    def _has(self, repository: Path) -> bool:
+        with self._lock:
+            return repository in self._expected or self._spare(repository).exists()
 
     def _make(self, repository: Path, commit: str) -> None:
         new = Path(tempfile.mkdtemp(prefix=".new-", dir=self._root))
         try:
-            make_spare(repository, commit, new / "spare")
+            bring_up(repository, commit, new / "spare")
             with self._lock:
                 (new / "spare").rename(self._spare(repository))
+                self._young[repository] = commit
         except (CheckoutFailed, OSError) as error:
             # The next task is checked out as if there had never been one.
             _log.warning("no spare code of %s: %s", repository.name, error)

@@ -263,6 +263,10 @@ class Store:
         -------
         bool
             False if there is no such task, or it is in another phase; nothing has changed then.
+
+        Notes
+        -----
+        That a task runs need not outlive a power cut, as its directory tells that too.
         """
         unknown = changes.keys() - _CHANGEABLE
         if unknown:
@@ -275,7 +279,7 @@ class Store:
                 values[name] = json.dumps(value) if name == "allocation" else value
         parts = ", ".join(f"{name} = :{name}" for name in values)
         froms = ", ".join(f"'{phase.value}'" for phase in of if phase not in FINAL_PHASES)
-        with self._database.transaction() as change:
+        with self._database.transaction(durable=to is not TaskPhase.RUNNING) as change:
             moved = change.execute(
                 f"UPDATE task SET {parts} WHERE id = :id AND phase IN ({froms})",
                 {**values, "id": task_id},

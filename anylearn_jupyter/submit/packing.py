@@ -277,13 +277,16 @@ class _Packer:
 
     def _drop_links_to_nothing(self) -> None:
         """Skip links to what does not travel, and so on for links to those."""
+        links = [file.path for file in self._files.values() if file.is_link]
+        if not links:
+            return
         there = {""} | {
             parent
             for file in self._files.values()
             if not file.is_link
             for parent in parents(file.path)
         }
-        for path in [file.path for file in self._files.values() if file.is_link]:
+        for path in links:
             try:
                 real = (self._root / path).resolve(strict=True)
                 target = real.relative_to(self._root).as_posix()
@@ -328,7 +331,8 @@ class _Packer:
 
     def _look_for_special_files(self) -> None:
         """List what git never mentions: fifos, sockets, devices, and say how many are empty."""
-        known = {parent for path in self._files for parent in parents(path)}
+        above = {path.rpartition("/")[0] for path in self._files}
+        known = {parent for path in above for parent in (*parents(path), path)} - {""}
         waiting = ["", *known]
         empty = 0
         while waiting:
@@ -353,7 +357,9 @@ class _Packer:
     def _is_skipped_whole(self, directory: str) -> bool:
         if not directory:
             return False
-        if any(f"{name}/" in self._uncounted for name in (*parents(directory), directory)):
+        if self._uncounted and any(
+            f"{name}/" in self._uncounted for name in (*parents(directory), directory)
+        ):
             return True
         return self._rules.reason(directory, is_directory=True) is not None
 

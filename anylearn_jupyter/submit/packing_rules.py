@@ -113,7 +113,9 @@ class Rulebook:
 
     def includes(self, path: str, *, is_directory: bool) -> bool:
         """Whether an ``--include`` fits this very path."""
-        return any(glob.fits(path, is_directory=is_directory) for glob in self._include)
+        return bool(self._include) and any(
+            glob.fits(path, is_directory=is_directory) for glob in self._include
+        )
 
     def brings_back(self, path: str, *, is_directory: bool) -> bool:
         """Whether an ``--include`` fits a path that git ignores, or a directory that it is in."""
@@ -144,7 +146,7 @@ class Rulebook:
         try:
             with os.scandir(self._root / prefix) as entries:
                 for entry in entries:
-                    if entry.is_dir(follow_symlinks=False) and _is_environment(Path(entry.path)):
+                    if entry.is_dir(follow_symlinks=False) and _is_environment(entry.path):
                         yield entry.name
         except OSError:
             return  # listing it will say so
@@ -180,11 +182,12 @@ class Rulebook:
         return None
 
     def _is_environment(self, path: str, is_directory: bool) -> bool:
-        return is_directory and _is_environment(self._root / path)
+        return is_directory and _is_environment(f"{self._root}/{path}")
 
 
-def _is_environment(directory: Path) -> bool:
-    return any(os.path.lexists(directory / mark) for mark in _ENVIRONMENT_MARKS)
+def _is_environment(directory: str) -> bool:
+    # As text, which is done for each directory.
+    return any(os.path.lexists(f"{directory}/{mark}") for mark in _ENVIRONMENT_MARKS)
 
 
 def _below(root: Path, path: Path) -> str | None:

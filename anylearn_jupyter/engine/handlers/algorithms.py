@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from anylearn_jupyter.engine.handlers import create_once
@@ -130,7 +131,7 @@ async def sync_finish(engine: Engine, request: Request) -> dict[str, str]:
     repository = engine.repositories.path(request.user.name, row.name)
     if not await asyncio.to_thread(has_commit, repository, commit):
         raise conflict(f"The commit {commit} has not arrived; push it again, then finish.")
-    _is_complete(engine, row, commit)
+    _is_complete(engine, row, repository, commit)
     return mutation(row.id, "The code is there.")
 
 
@@ -146,7 +147,7 @@ async def push_pack(engine: Engine, request: Request) -> dict[str, Any]:
         await asyncio.to_thread(take_in, repository, commit, request.part)
     except PackRefused as error:
         raise conflict(f"The pack for {commit} is not taken: {error}.") from error
-    _is_complete(engine, row, commit)
+    _is_complete(engine, row, repository, commit)
     changed = own_algorithm(engine, request, row.id)
     return {**mutation(row.id, "The code is there."), "algorithm": _json(engine, changed)}
 
@@ -158,7 +159,7 @@ def _commit_id(request: Request) -> str:
     return commit
 
 
-def _is_complete(engine: Engine, row: AlgorithmRow, commit: str) -> None:
+def _is_complete(engine: Engine, row: AlgorithmRow, repository: Path, commit: str) -> None:
     engine.resources.change(
         row.id,
         commit_id=commit,
@@ -166,6 +167,7 @@ def _is_complete(engine: Engine, row: AlgorithmRow, commit: str) -> None:
         problem="",
         uploaded_ms=engine.now_ms(),
     )
+    engine.runner.expect(repository, commit)
 
 
 def _values(name: str, request: Request, known: AlgorithmRow | None) -> dict[str, Any]:

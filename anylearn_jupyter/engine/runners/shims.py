@@ -27,7 +27,7 @@ from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.processes import Process
 from anylearn_jupyter.engine.runners.spare_shim import SHIM_MODULE, SpareShim
 from anylearn_jupyter.engine.shim import LOCK_DESCRIPTOR
-from anylearn_jupyter.engine.spare_code import SpareCode
+from anylearn_jupyter.engine.spare_code import SETTLED_S, SpareCode
 from anylearn_jupyter.engine.supervision import (
     Ending,
     Situation,
@@ -182,6 +182,11 @@ class ShimRunner:
         if followed is not None and followed.watch is not None:
             followed.watch.close()
 
+    def expect(self, repository: Path, commit: str) -> None:
+        """Make ready for a task that a client may ask for next: code of it has just come."""
+        if not self._closed:
+            self._threads.submit(self._spare_code.expect, repository, commit)
+
     def close(self) -> None:
         """Leave all tasks to themselves: they run on, and the next engine adopts them.
 
@@ -261,9 +266,17 @@ class ShimRunner:
                 self._spares_later()
             elif not self._closed:
                 self._threads.submit(self._spare_shim.make)
-                self._threads.submit(self._spare_code.refill)
+                made = self._threads.submit(self._spare_code.refill)
+                made.add_done_callback(lambda _: self._on_loop(settle_later))
+
+        def settle_later() -> None:
+            self._loop.call_later(SETTLED_S, self._settle_spares)
 
         self._loop.call_later(_SPARES_AFTER_S, make)
+
+    def _settle_spares(self) -> None:
+        if not self._closed:
+            self._threads.submit(self._spare_code.settle)
 
     def _after_launch(self, followed: _Followed, done: Future[int | Ending | None]) -> None:
         followed.busy = False
