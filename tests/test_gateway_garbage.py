@@ -75,6 +75,10 @@ CALLS: dict[str, Callable[[Api], object]] = {
     "log_bytes": lambda api: api.log_bytes("TRAI1", 0),
     "intermediate_metrics": lambda api: api.intermediate_metrics("TRAI1"),
     "final_metric": lambda api: api.final_metric("TRAI1"),
+    "delta_lacking": lambda api: api.delta_lacking([b"0" * 32]),
+    "delta_send": lambda api: api.delta_send("u1", b"chunks"),
+    "delta_finish": lambda api: api.delta_finish("u1", "DSET1", [b"manifest"]),
+    "delta_drop": lambda api: api.delta_drop("u1"),
     "report_metric": lambda api: api.report_metric("final_metric", "TRAI1", "S", 1.0),
 }
 """Every call of `Api` but `download`, whose body is no JSON and has its own test."""
