@@ -251,11 +251,14 @@ def _by_archive(
     -----
     Source: HTTP API, section 7.3. What such a server has cannot be asked, so it is sent each time.
     """
-    Uploader(destination.api, strategy=request.uploader).send(
-        algorithm.id,
-        captured.archive(),
-        purge=True,
-        on_progress=lambda sent: destination.progress.bytes("sending the code", sent, 0),
-    )
-    fresh = replace(algorithm, state=int(ResourceState.UPLOADING))
-    return SentCode(_ready(fresh, destination), request.algorithm_git_ref, sent=True)
+    uploader = Uploader(destination.api, strategy=request.uploader)
+    # One at a time: a server takes no chunk of code that it is still putting together.
+    with destination.turn(f"code of {algorithm.name}"):
+        uploader.send(
+            algorithm.id,
+            captured.archive(),
+            purge=True,
+            on_progress=lambda sent: destination.progress.bytes("sending the code", sent, 0),
+        )
+        ready = _ready(replace(algorithm, state=int(ResourceState.UPLOADING)), destination)
+    return SentCode(ready, request.algorithm_git_ref, sent=True)
