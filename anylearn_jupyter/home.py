@@ -8,7 +8,7 @@ docs/architecture.md)::
       config.json                  0600  saved defaults
       ledger.sqlite3               what was submitted from here
       stat-cache.sqlite3           0600  what is known of data that was read before
-      snapshots/<digest>/          a bare git repository and an index for each code directory
+      snapshots/<digest>/          a bare git repository for each code directory
       results/<task id>/           downloaded results
       uploads/<digest>.lock        held by the process that sends a dataset of this content
       engine/

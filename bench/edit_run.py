@@ -191,32 +191,50 @@ def bare(top: Path) -> float:
 
 
 RAY = """
-import json, sys, time
+import asyncio, json, sys, time
 from pathlib import Path
 import ray
 from ray.job_submission import JobSubmissionClient
 ray.init(include_dashboard=True, dashboard_host="127.0.0.1", log_to_driver=False)
 client = JobSubmissionClient("http://127.0.0.1:8265")
-taken = []
-for number in range(int(sys.argv[2]) + 1):
+
+def submitted(number):
     (Path(sys.argv[1]) / "train.py").write_text(f'# ray {number}\\nprint("first", flush=True)\\n')
     begun = time.perf_counter()
     job = client.submit_job(
         entrypoint="python train.py", runtime_env={"working_dir": sys.argv[1]})
+    return begun, job
+
+async def tailed(number):
+    begun, job = submitted(number)
+    async for lines in client.tail_job_logs(job):
+        if "first" in lines:
+            return 1000 * (time.perf_counter() - begun)
+
+def polled(number):
+    begun, job = submitted(number)
     while "first" not in client.get_job_logs(job):
         time.sleep(0.02)
-    taken.append(1000 * (time.perf_counter() - begun))
-print("TAKEN", json.dumps(taken[1:]))
+    return 1000 * (time.perf_counter() - begun)
+
+repeats = int(sys.argv[2])
+polled(0)
+found = {"tailed": [asyncio.run(tailed(1 + n)) for n in range(repeats)],
+         "polled": [polled(1 + repeats + n) for n in range(repeats)]}
+print("TAKEN", json.dumps(found))
 """
 
 
-def ray_jobs(python: str, top: Path, repeats: int) -> list[float]:
-    """Give the milliseconds of Ray Jobs with an edited working_dir, its log read each 20 ms."""
+def ray_jobs(python: str, top: Path, repeats: int) -> dict[str, list[float]]:
+    """Give the milliseconds of Ray Jobs with an edited working_dir.
+
+    Its log is followed in Ray's own way (``tailed``), and asked for each 20 ms (``polled``).
+    """
     done = subprocess.run(
         [python, "-c", RAY, str(top), str(repeats)], capture_output=True, text=True, check=True
     )
     line = next(line for line in done.stdout.splitlines() if line.startswith("TAKEN "))
-    found: list[float] = json.loads(line.partition(" ")[2])
+    found: dict[str, list[float]] = json.loads(line.partition(" ")[2])
     return found
 
 
@@ -268,10 +286,11 @@ def measure(scratch: Path, repeats: int, ray_python: str | None) -> int:
     print(f"of plain git and push    {of_git:7.2f} x    (goal {GOAL_OF_GIT})")
     met = over_ms <= GOAL_MS and of_git <= GOAL_OF_GIT
     if ray_python:
-        ray_ms = ray_jobs(ray_python, corpora["ray"], min(repeats, 7))
-        row("Ray Jobs, edited working_dir, log each 20 ms", ray_ms)
-        times = statistics.median(ray_ms) / statistics.median(taken["ours"])
-        print(f"Ray / ours               {times:7.1f} x    (goal {GOAL_RAY})")
+        ray = ray_jobs(ray_python, corpora["ray"], min(repeats, 7))
+        row("Ray Jobs, edited working_dir, its log tail", ray["tailed"])
+        row("Ray Jobs, edited working_dir, log read each 20 ms", ray["polled"])
+        times = statistics.median(ray["tailed"]) / statistics.median(taken["ours"])
+        print(f"Ray's log tail / ours    {times:7.1f} x    (goal {GOAL_RAY})")
         met = met and times >= GOAL_RAY
     return 0 if met else 1
 

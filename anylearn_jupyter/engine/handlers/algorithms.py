@@ -121,6 +121,7 @@ async def delete(engine: Engine, request: Request) -> dict[str, str]:
         engine.resources.delete(row.id)
         await asyncio.to_thread(engine.repositories.delete, request.user.name, row.name)
         await asyncio.to_thread(engine.blobs.delete, row.id)
+    engine.runner.tidy()
     return mutation(row.id, "The algorithm was deleted.")
 
 

@@ -187,6 +187,11 @@ class ShimRunner:
         if not self._closed:
             self._threads.submit(self._spare_code.expect, repository, commit)
 
+    def tidy(self) -> None:
+        """Remove what was made ready of code that has been deleted."""
+        if not self._closed:
+            self._threads.submit(self._spare_code.refill)
+
     def close(self) -> None:
         """Leave all tasks to themselves: they run on, and the next engine adopts them.
 
