@@ -9,6 +9,7 @@ from __future__ import annotations
 import hashlib
 import re
 from collections.abc import Iterator
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -125,6 +126,23 @@ def confirm_code(name: str, captured: Snapshot, destination: Destination) -> str
         ledger.forget_code(server, user_id, name)
         return None
     return algorithm_id
+
+
+def code_kept(
+    request: TrainRequest,
+    captured: Snapshot | None,
+    found: Algorithm | None,
+    destination: Destination,
+) -> AbstractContextManager[None]:
+    """Keep an algorithm's code as it is sent until the task is created, where there is one only.
+
+    Code that travels as an archive has no versions: a task trains what is there when it is created.
+    So the submissions of this machine to one algorithm take turns there. Git needs none of that.
+    """
+    by_git = destination.connection.git_auth() is not None
+    if captured is None or (by_git and (found is None or found.git_address)):
+        return nullcontext()
+    return destination.turn(f"code of {algorithm_name_of(request, captured)}")
 
 
 def send_code(
@@ -251,14 +269,11 @@ def _by_archive(
     -----
     Source: HTTP API, section 7.3. What such a server has cannot be asked, so it is sent each time.
     """
-    uploader = Uploader(destination.api, strategy=request.uploader)
-    # One at a time: a server takes no chunk of code that it is still putting together.
-    with destination.turn(f"code of {algorithm.name}"):
-        uploader.send(
-            algorithm.id,
-            captured.archive(),
-            purge=True,
-            on_progress=lambda sent: destination.progress.bytes("sending the code", sent, 0),
-        )
-        ready = _ready(replace(algorithm, state=int(ResourceState.UPLOADING)), destination)
-    return SentCode(ready, request.algorithm_git_ref, sent=True)
+    Uploader(destination.api, strategy=request.uploader).send(
+        algorithm.id,
+        captured.archive(),
+        purge=True,
+        on_progress=lambda sent: destination.progress.bytes("sending the code", sent, 0),
+    )
+    fresh = replace(algorithm, state=int(ResourceState.UPLOADING))
+    return SentCode(_ready(fresh, destination), request.algorithm_git_ref, sent=True)

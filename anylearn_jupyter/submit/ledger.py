@@ -330,13 +330,13 @@ class Ledger:
         Source: quick_train spec, step 6; faults, A7.
         """
         creation = self._begin(kind, server, user_id, subject)
-        _busy_keys.add(creation.key)
         try:
             yield creation
         finally:
-            _busy_keys.discard(creation.key)
+            # Busy until it is settled: no other thread may take its key for an abandoned one.
             if creation.made is not None or creation.refused:
                 self._settle(creation)
+            _busy_keys.discard(creation.key)
 
     def _begin(self, kind: str, server: str, user_id: str, subject: str) -> Creation:
         with self._connection() as connection:
@@ -351,8 +351,11 @@ class Ledger:
                         "UPDATE submission SET boot = ?, pid = ?, asked_ms = ? WHERE key = ?",
                         (boot_identity(), os.getpid(), now_ms(), row["key"]),
                     )
+                    _busy_keys.add(str(row["key"]))
                     return Creation(key=str(row["key"]), doubtful=True)
+            # Within the transaction, so that whoever sees the row knows that it is busy.
             key = secrets.token_hex(16)
+            _busy_keys.add(key)
             connection.execute(
                 "INSERT INTO submission VALUES (?, ?, ?, ?, ?, ?, ?, ?, NULL)",
                 (key, kind, server, user_id, subject, boot_identity(), os.getpid(), now_ms()),

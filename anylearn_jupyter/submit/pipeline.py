@@ -15,7 +15,7 @@ from anylearn_jupyter.entities import Algorithm, Dataset, Project, TaskDetail
 from anylearn_jupyter.errors import Interrupted
 from anylearn_jupyter.home import said_when_full
 from anylearn_jupyter.submit.checks import check_request
-from anylearn_jupyter.submit.code import SentCode, send_code
+from anylearn_jupyter.submit.code import SentCode, code_kept, send_code
 from anylearn_jupyter.submit.delta_upload import fits
 from anylearn_jupyter.submit.description import describe
 from anylearn_jupyter.submit.destination import Destination
@@ -115,12 +115,13 @@ def _submitted(request: TrainRequest, told: ToldProgress) -> Submission:
         if prepared.seen and not takes_chunks(request, destination):
             prepared.read_rest(told)
         found = survey(prepared, destination)
-        code = provide_code(prepared, found, destination)
-        inputs = provide_inputs(prepared, found, code.algorithm, destination)
-        project = found.project or make_project(request, destination)
-        command = TaskCommand.of(request, [(one.input.name, one.resource.id) for one in inputs])
-        told.step(_CREATING)
-        detail = create_task(prepared, found, code, project, command, inputs, destination)
+        with code_kept(request, prepared.snapshot, found.algorithm, destination):
+            code = provide_code(prepared, found, destination)
+            inputs = provide_inputs(prepared, found, code.algorithm, destination)
+            project = found.project or make_project(request, destination)
+            command = TaskCommand.of(request, [(one.input.name, one.resource.id) for one in inputs])
+            told.step(_CREATING)
+            detail = create_task(prepared, found, code, project, command, inputs, destination)
         facts = describe(
             prepared,
             connection=connection,
