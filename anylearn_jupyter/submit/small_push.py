@@ -44,9 +44,7 @@ def post_edit(
     if pack is None or len(pack) > most_bytes:
         return None
     try:
-        found = destination.api.push_pack(algorithm.id, captured.commit, pack)
+        return destination.api.push_pack(algorithm.id, captured.commit, pack)
     except ServerError:
         # Whatever it is that the server says no to, pushing finds it out.
         return None
-    destination.progress.bytes("sending the code", len(pack), len(pack))
-    return found
