@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -13,7 +14,7 @@ from typing import TypedDict
 
 import pytest
 
-from anylearn_jupyter.submit import fingerprint as module
+from anylearn_jupyter.submit import file_reading as module
 from anylearn_jupyter.submit import regular_files
 from anylearn_jupyter.submit.stat_cache import StatCache
 from waiting import wait_until
@@ -42,12 +43,13 @@ def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Gather the names of the data files that are opened."""
     names: list[str] = []
 
-    def open_and_note(path: Path) -> object:
+    def open_and_note(place: str) -> tuple[int, os.stat_result]:
+        path = Path(place)
         names.append(path.name if path.parent.name == "data" else f"{path.parent.name}/{path.name}")
-        return regular_files.open_regular(path)
+        return regular_files.open_seen(place)
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "open_regular", open_and_note)
+        patch.setattr(module, "open_seen", open_and_note)
         yield names
 
 

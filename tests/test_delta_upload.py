@@ -132,7 +132,7 @@ def test_what_is_there_is_not_sent_and_what_is_twice_is_sent_once(folder: Path) 
 def test_a_file_that_is_known_on_both_sides_is_not_opened(
     folder: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from anylearn_jupyter.submit import fingerprint as module
+    from anylearn_jupyter.submit import file_reading as module
     from anylearn_jupyter.submit import regular_files
 
     monkeypatch.setattr(regular_files, "YOUNG_NS", -(10**18))
@@ -146,9 +146,9 @@ def test_a_file_that_is_known_on_both_sides_is_not_opened(
         data = (folder / name).read_bytes()
         api.chunks[blake3(data).digest()] = data
     opened: list[str] = []
-    original = module.open_regular
+    original = module.open_seen
     monkeypatch.setattr(
-        module, "open_regular", lambda path: (opened.append(path.name), original(path))[1]
+        module, "open_seen", lambda path: (opened.append(Path(path).name), original(path))[1]
     )
     (folder / "file6.bin").write_bytes(b"changed")
     upload, reading = read_and_sent(folder, api, cache)
@@ -200,10 +200,10 @@ def test_a_file_that_changes_once_is_read_again(folder: Path) -> None:
         reading = DataReading(look(folder))
 
         class Slow:
-            def read(self, file: Any, spot: Any, limit: int, tell: Any) -> Any:
+            def read(self, handle: int, spot: Any, size: int, tell: Any) -> Any:
                 if spot.path == "file5.bin":
                     change(0, 0)
-                return upload.read(file, spot, limit, tell)
+                return upload.read(handle, spot, size, tell)
 
         reading.read_all(Slow())
         upload.flush()

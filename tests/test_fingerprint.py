@@ -18,8 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anylearn_jupyter.errors import DataError
-from anylearn_jupyter.submit import data_scan
-from anylearn_jupyter.submit import fingerprint as module
+from anylearn_jupyter.submit import data_scan, file_reading
 from anylearn_jupyter.submit.data_scan import scan
 from anylearn_jupyter.submit.fingerprint import Fingerprint, fingerprint
 from waiting import wait_until
@@ -288,7 +287,7 @@ def test_a_scan_opens_nothing(some: Path, monkeypatch: pytest.MonkeyPatch) -> No
     def refuse(path: Path) -> None:
         raise AssertionError(path)
 
-    monkeypatch.setattr(module, "open_regular", refuse)
+    monkeypatch.setattr(file_reading, "open_seen", refuse)
 
     found = scan(some)
 

@@ -173,10 +173,10 @@ def test_plain_progress_says_little(
     progress.note("something to know")
     lines = capsys.readouterr().out.splitlines()
     assert lines == [
-        "images: 20.0 kB (20%)",
-        "images: 40.0 kB (40%)",
-        "images: 60.0 kB (60%)",
-        "images: 80.0 kB (80%)",
+        "images: 20.0 kB (20%, 2.0 kB/s, 40 s left)",
+        "images: 40.0 kB (40%, 2.0 kB/s, 30 s left)",
+        "images: 60.0 kB (60%, 2.0 kB/s, 20 s left)",
+        "images: 80.0 kB (80%, 2.0 kB/s, 10 s left)",
         "images: 100 kB",
         "note: something to know",
     ]

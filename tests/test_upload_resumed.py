@@ -127,7 +127,7 @@ def test_a_reader_that_dies_has_kept_what_it_read(
     """Faults A6: digests are kept now and then, so that the next one reads the rest."""
     from anylearn_jupyter.submit import fingerprint as module
     from anylearn_jupyter.submit import regular_files
-    from anylearn_jupyter.submit.fingerprint import DataReading, PlainReader, look
+    from anylearn_jupyter.submit.fingerprint import DataReading, look
     from anylearn_jupyter.submit.stat_cache import StatCache
 
     monkeypatch.setattr(module, "KEEP_EVERY_S", 0.0)
@@ -143,7 +143,7 @@ def test_a_reader_that_dies_has_kept_what_it_read(
             raise Killed
 
     with pytest.raises(Killed):
-        DataReading(look(folder, cache)).read_all(PlainReader(), on_file=die, cache=cache)
+        DataReading(look(folder, cache)).read_all(on_file=die, cache=cache)
     seen = look(folder, cache)
     assert seen.fingerprint is None
     assert seen.unread_bytes == 8 * 1000

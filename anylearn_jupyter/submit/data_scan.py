@@ -97,8 +97,14 @@ class Folder:
 
     def source(self, index: int) -> Path:
         """Give what is opened for a name: the file itself, or where the link leads."""
+        return Path(self.where(index))
+
+    def where(self, index: int) -> str:
+        """Give the same as text."""
         name = self.names[index]
-        return self.links.get(name) or Path(self.place, name)
+        if name in self.links:
+            return str(self.links[name])
+        return f"{self.place}{os.sep}{name}"
 
 
 @dataclass(frozen=True)

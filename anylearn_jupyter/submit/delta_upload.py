@@ -14,11 +14,11 @@ Source: docs/protocol.md, "delta"; guide "performance", design moves 3 and 5.
 from __future__ import annotations
 
 import hashlib
-import io
 import json
+import os
 import struct
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Self
@@ -29,7 +29,8 @@ from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.api.delta import DeltaLimits
 from anylearn_jupyter.submit.chunker import LARGEST_BYTES, cut
 from anylearn_jupyter.submit.data_scan import executable_in, size_in
-from anylearn_jupyter.submit.fingerprint import DataReading, Read, Spot
+from anylearn_jupyter.submit.file_reading import Read, Spot, Tell
+from anylearn_jupyter.submit.fingerprint import DataReading
 
 BODY_BYTES = 6 << 20
 """Bytes of content of one request, at most; three of these are held."""
@@ -79,7 +80,7 @@ def fits(limits: DeltaLimits | None) -> bool:
 
 
 class DeltaUpload:
-    """One upload by chunks; it is a `fingerprint.FileReader`.
+    """One upload by chunks; it is a `file_reading.FileReader`.
 
     Parameters
     ----------
@@ -148,25 +149,25 @@ class DeltaUpload:
 
     # Reading.
 
-    def read(self, file: io.FileIO, spot: Spot, limit: int, tell: Callable[[int], None]) -> Read:
+    def read(self, handle: int, spot: Spot, size: int, tell: Tell) -> Read:
         """Read a file into the batch, cut it, and hash it."""
         number = _file_number(spot)
         self._pieces.pop((spot.folder, spot.at), None)  # of an attempt before the file changed
-        whole = blake3() if limit > LARGEST_BYTES else None
+        whole = blake3() if size > LARGEST_BYTES else None
         pieces: list[_Chunk] = []
         begin = self._begin()
-        size = start = 0
-        while size <= limit:
+        done = start = 0
+        while done < size:
             batch = self._filling
-            room = memoryview(batch.buffer)[batch.end : batch.end + limit + 1 - size]
-            read = file.readinto(room) if room else 0
+            room = memoryview(batch.buffer)[batch.end : batch.end + size - done]
+            read = os.readv(handle, (room,)) if room else 0
             if not read and room:
                 break
             if whole is not None:
                 whole.update(room[:read])
-            size += read or 0
-            batch.end += read or 0
-            tell(read or 0)
+            done += read
+            batch.end += read
+            tell(read)
             while self._filling.end - begin > LARGEST_BYTES:
                 content = memoryview(self._filling.buffer)[begin : begin + LARGEST_BYTES + 1]
                 taken = cut(content)
@@ -181,10 +182,10 @@ class DeltaUpload:
             pieces.append(self._take(begin, rest, number, start))
         if whole is not None:
             self._pieces[spot.folder, spot.at] = pieces
-            return Read(size, whole.digest())
+            return Read(done, whole.digest())
         for piece in pieces:
             piece.digest = self._digest(self._filling, piece)
-        return Read(size, pieces[0].digest if pieces else blake3().digest())
+        return Read(done, pieces[0].digest if pieces else blake3().digest())
 
     def _begin(self) -> int:
         """Give where the next file goes in the batch; another batch if this one is full."""

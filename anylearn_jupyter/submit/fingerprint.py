@@ -20,18 +20,15 @@ Source: quick-train specification, step 4; faults E10, E12, E13, E14, E16.
 
 from __future__ import annotations
 
-import io
-import os
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
 from blake3 import blake3
 
-from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit.data_scan import (
     Folder,
     Scan,
@@ -39,10 +36,15 @@ from anylearn_jupyter.submit.data_scan import (
     executable_in,
     scan,
     size_in,
-    state_of,
-    unreadable_data,
 )
-from anylearn_jupyter.submit.regular_files import is_young, open_regular
+from anylearn_jupyter.submit.file_reading import (
+    Content,
+    FileReader,
+    Spot,
+    Tell,
+    read_file,
+    read_plainly,
+)
 from anylearn_jupyter.submit.stat_cache import (
     DIGEST_BYTES,
     NO_STATE,
@@ -52,8 +54,6 @@ from anylearn_jupyter.submit.stat_cache import (
     cut,
 )
 
-_TRIES = 3
-_BLOCK_BYTES = 1 << 20
 _UNREAD = bytes(DIGEST_BYTES)
 
 KEEP_EVERY_S = 10.0
@@ -155,7 +155,7 @@ def fingerprint(
     if seen.fingerprint is not None:
         return seen.fingerprint
     reading = DataReading(seen)
-    reading.read_all(PlainReader(), on_progress)
+    reading.read_all(None, on_progress)
     return reading.result(cache)
 
 
@@ -223,84 +223,6 @@ def _fingerprint(
     )
 
 
-class FileReader(Protocol):
-    """What reads a file's content, and does with it what it likes."""
-
-    def read(self, file: io.FileIO, spot: Spot, limit: int, tell: Callable[[int], None]) -> Read:
-        """Read a file to its end, or until there are more bytes than `limit`.
-
-        Parameters
-        ----------
-        file : io.FileIO
-            At its beginning.
-        spot : Spot
-            Which file it is.
-        limit : int
-            Its size, as it was when it was opened.
-        tell : callable
-            ``tell(bytes)``, after each piece.
-        """
-
-
-class Read(NamedTuple):
-    """What reading a file gave: how many bytes, and their BLAKE3."""
-
-    size: int
-    digest: bytes
-
-
-class Spot(NamedTuple):
-    """A file of a scan.
-
-    Attributes
-    ----------
-    path : str
-        Relative, with ``/``.
-    folder, at : int
-        Which folder of the scan it is in, and where among its files.
-    state : bytes
-        `state_of` it, when it was opened.
-    """
-
-    path: str
-    folder: int
-    at: int
-    state: bytes = b""
-
-
-_threads = blake3.AUTO
-
-
-def _hash_on_one_thread() -> None:
-    """Do without blake3's own threads after a fork: they live in the parent only (faults, C10)."""
-    global _threads  # the one value of this module that a fork has to replace
-    _threads = 1
-
-
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_hash_on_one_thread)
-
-
-class PlainReader:
-    """Reads a file for nothing but its digest.
-
-    Not through a memory map: a file that shrinks under one ends the process.
-    """
-
-    def __init__(self) -> None:
-        self._view = memoryview(bytearray(_BLOCK_BYTES))
-
-    def read(self, file: io.FileIO, spot: Spot, limit: int, tell: Callable[[int], None]) -> Read:
-        """Read and hash it."""
-        hasher = blake3(max_threads=_threads)
-        size = 0
-        while size <= limit and (read := file.readinto(self._view)):
-            hasher.update(self._view[:read])
-            size += read
-            tell(read)
-        return Read(size, hasher.digest())
-
-
 class DataReading:
     """One dataset being read: a digest for each file, from what is known or from the file.
 
@@ -343,18 +265,19 @@ class DataReading:
 
     def read_all(
         self,
-        reader: FileReader,
+        reader: FileReader | None = None,
         on_progress: OnProgress | None = None,
         *,
         on_file: Callable[[int, int], None] | None = None,
         cache: StatCache | None = None,
     ) -> None:
-        """Read what has no digest, in the order of the paths, and correct its state.
+        """Read what has no digest, and correct its state.
 
         Parameters
         ----------
-        reader : FileReader
-            Reads each file.
+        reader : FileReader, optional
+            Reads each file, in the order of the paths. None: only the digests are wanted, in any
+            order, as quickly as can be.
         on_progress : callable, optional
             Told of bytes.
         on_file : callable, optional
@@ -376,10 +299,8 @@ class DataReading:
             if on_progress is not None:
                 on_progress(min(done, total), total)
 
-        for count, spot in enumerate(waiting, 1):
-            folder = self._found.folders[spot.folder]
-            content = self._read(spot, folder.source(spot.at), reader, tell)
-            folder.states[spot.at] = content.state
+        for count, (spot, content) in enumerate(self._contents_of(waiting, reader, tell), 1):
+            self._found.folders[spot.folder].states[spot.at] = content.state
             self.digests[spot.folder][spot.at] = content.digest
             if content.young:
                 self._young.add((spot.folder, spot.at))
@@ -387,6 +308,15 @@ class DataReading:
                 on_file(count, len(waiting))
             if cache is not None and time.monotonic() - self._kept_at > KEEP_EVERY_S:
                 self._keep(cache, "")
+
+    def _contents_of(
+        self, spots: list[Spot], reader: FileReader | None, tell: Tell
+    ) -> Iterator[tuple[Spot, Content]]:
+        folders = self._found.folders
+        files = [(spot, folders[spot.folder].where(spot.at)) for spot in spots]
+        if reader is None:
+            return read_plainly(files, tell)
+        return ((spot, read_file(spot, place, reader, tell)) for spot, place in files)
 
     def result(self, cache: StatCache | None = None) -> Fingerprint:
         """Give the fingerprint, now that every file has a digest, and keep what is known."""
@@ -429,51 +359,6 @@ class DataReading:
             names = "/".join(folder.names).encode()
             kept[folder.prefix] = KnownFolder(names, b"".join(states), digests)
         return kept
-
-    def _read(
-        self, spot: Spot, source: Path, reader: FileReader, tell: Callable[[int], None]
-    ) -> _Content:
-        """Read a file; again when it changed meanwhile."""
-        for _ in range(_TRIES):
-            content = _read_once(spot, source, reader, tell)
-            if content is not None:
-                return content
-        raise DataError(
-            f"The file {spot.path!r} changed while it was read, {_TRIES} times; try again when "
-            "nothing writes to it."
-        )
-
-
-def _read_once(
-    spot: Spot, source: Path, reader: FileReader, tell: Callable[[int], None]
-) -> _Content | None:
-    """Read a file once; None when it was not the same from the beginning to the end."""
-    began_ns = time.time_ns()
-    try:
-        with open_regular(source) as file:
-            before = os.fstat(file.fileno())
-            state = state_of(before)
-            read = reader.read(file, spot._replace(state=state), before.st_size, tell)
-            after = os.fstat(file.fileno())
-    except FileNotFoundError as error:
-        raise DataError(
-            f"The file {spot.path!r} was taken away while the data was read; try again when "
-            "nothing changes it."
-        ) from error
-    except OSError as error:
-        raise unreadable_data(spot.path, error) from error
-    if read.size != before.st_size or state != state_of(after):
-        tell(-read.size)
-        return None
-    return _Content(state, read.digest, is_young(after, began_ns))
-
-
-class _Content(NamedTuple):
-    """What one reading of a file gave: its state then, its digest, and whether it was young."""
-
-    state: bytes
-    digest: bytes
-    young: bool
 
 
 def _combined(contents: tuple[tuple[Folder, bytes], ...]) -> str:

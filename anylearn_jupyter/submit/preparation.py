@@ -17,7 +17,6 @@ from anylearn_jupyter.submit.entry import check_module, check_script
 from anylearn_jupyter.submit.fingerprint import (
     DataReading,
     Fingerprint,
-    PlainReader,
     SeenData,
     look,
 )
@@ -273,7 +272,7 @@ def _read(seen: SeenData, progress: Progress, cache: StatCache) -> Fingerprint:
     label = f"reading {seen.root.name}"
     reading = DataReading(seen)
     reading.read_all(
-        PlainReader(),
+        None,
         partial(progress.bytes, label),
         on_file=partial(tell_files, progress, label),
         cache=cache,

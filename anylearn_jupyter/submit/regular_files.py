@@ -37,6 +37,24 @@ def is_young(found: os.stat_result, read_ns: int) -> bool:
     return max(found.st_mtime_ns, found.st_ctime_ns) + YOUNG_NS >= read_ns
 
 
+def open_seen(path: str) -> tuple[int, os.stat_result]:
+    """Open a file as `open_regular` does, and give its descriptor and what it is.
+
+    For many small files: it costs half of what a file object does.
+
+    Raises
+    ------
+    OSError
+        It cannot be opened, or is no regular file any more.
+    """
+    handle = os.open(path, _FLAGS)
+    found = os.fstat(handle)
+    if not stat.S_ISREG(found.st_mode):
+        os.close(handle)
+        raise OSError(errno.EINVAL, "It is no regular file any more", path)
+    return handle, found
+
+
 def open_regular(path: Path) -> io.FileIO:
     """Open a file for reading, unbuffered; never a link's target, and never waiting for a fifo.
 

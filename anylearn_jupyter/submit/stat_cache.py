@@ -13,7 +13,7 @@ there were none. None of this is an error to anybody.
 Notes
 -----
 Source: issue "Everything quick_train can do", item 5; faults E13. Nothing stays open between two
-calls, so that threads and forks need no care.
+calls, so that threads and forks need no care; of small datasets a copy is held.
 """
 
 from __future__ import annotations
@@ -78,6 +78,10 @@ _SCHEMA = (
 )
 
 
+_HELD = 32
+_HELD_DIGESTS = 1000 * DIGEST_BYTES
+
+
 class KnownFolder(NamedTuple):
     """The files of one directory: names joined by ``/``, states and digests one after the other."""
 
@@ -137,6 +141,21 @@ class Known(NamedTuple):
         return hasher.digest()
 
 
+_recent: dict[tuple[Path, Path], tuple[tuple[int, ...], Known]] = {}
+"""What this process last read or wrote of small datasets, with the cache's own state then.
+
+A stale one is harmless, as what is known of a file counts only while the file's state is the same.
+"""
+
+
+def _state_of_file(path: Path) -> tuple[int, ...] | None:
+    try:
+        found = path.stat()
+    except OSError:
+        return None
+    return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
+
+
 def cut(joined: bytes, size: int) -> list[bytes]:
     """Cut what was joined into parts of one size."""
     return [joined[at : at + size] for at in range(0, len(joined), size)]
@@ -156,8 +175,14 @@ class StatCache:
 
     def load(self, root: Path) -> Known | None:
         """Give what is known of the dataset at a resolved path; None where nothing is."""
+        held = _recent.get((self._path, root))
+        if held is not None and held[0] == _state_of_file(self._path):
+            return held[1]
         with self._forgiving(), closing(self._open()) as connection:
-            return _read(connection, os.fsencode(root))
+            known = _read(connection, os.fsencode(root))
+            if known is not None:
+                self._hold(root, known)
+            return known
         return None
 
     def save(self, root: Path, known: Known, before: Known | None = None) -> None:
@@ -176,6 +201,18 @@ class StatCache:
             connection.execute("BEGIN IMMEDIATE")
             _write(connection, os.fsencode(root), known, before)
             connection.execute("COMMIT")
+            self._hold(root, known)
+
+    def _hold(self, root: Path, known: Known) -> None:
+        """Hold what is known of a small dataset, for which opening the file costs more than it."""
+        _recent.pop((self._path, root), None)
+        if sum(len(folder.digests) for folder in known.folders.values()) > _HELD_DIGESTS:
+            return
+        while len(_recent) >= _HELD:
+            _recent.pop(next(iter(_recent)), None)
+        state = _state_of_file(self._path)
+        if state is not None:
+            _recent[self._path, root] = state, known
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:

@@ -1,0 +1,54 @@
+"""Data that did not change, asked again: no byte of it is opened.
+
+Floor: one walk (`scandir` and `lstat`). Rivals: the published client's zip and checksum, and the
+hash that Ray makes of its working_dir at each submission.
+"""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+
+from corpora import SMALL, corpus
+from side_by_side import (
+    Goals,
+    in_turns,
+    ms,
+    own_home,
+    published_way,
+    ratio,
+    ray_hash,
+    settle,
+    timed,
+    walk,
+)
+
+from anylearn_jupyter.submit.fingerprint import fingerprint
+from anylearn_jupyter.submit.stat_cache import StatCache
+
+GOALS = {"many": (60, 10), "mixed": (1200, 50), "big": (100_000, 5000)}
+
+
+def main() -> int:
+    """Print the measurements and whether the goals are met."""
+    goals = Goals()
+    with own_home():
+        for name, (against_published, against_ray) in GOALS.items():
+            top, cache = corpus(name), StatCache()
+            if SMALL:
+                settle()
+            fingerprint(top, cache=cache)
+            floor, ours = in_turns(9, partial(walk, top), partial(fingerprint, top, cache=cache))
+            rays = [timed(partial(ray_hash, top)) for _ in range(3)]
+            published = timed(partial(published_way, top))
+            print(f"{name}: walk {ms(floor)}, ours {ms(ours)}, Ray's hash {ms(rays)}, ", end="")
+            print(f"published way {published:.1f} s")
+            goals.at_most(f"{name} against the walk", ratio(ours, floor), 1.5)
+            own = sorted(ours)[len(ours) // 2]
+            goals.at_least(f"{name} against the published way", published / own, against_published)
+            goals.at_least(f"{name} against Ray's hash", min(rays) / own, against_ray)
+    return goals.end()
+
+
+if __name__ == "__main__":
+    sys.exit(main())
