@@ -70,7 +70,7 @@ def test_it_is_what_is_written_down(some: Path) -> None:
         content, executable = SOME[entry.path]
         assert entry.digest == blake3(content).hexdigest()
         assert (entry.size, entry.executable) == (len(content), executable)
-        assert entry.source.read_bytes() == content
+        assert Path(entry.source).read_bytes() == content
     assert found.files == len(SOME)
     assert found.total_bytes == sum(len(content) for content, _ in SOME.values())
     assert found.skipped == ()
@@ -161,7 +161,7 @@ def test_one_file_is_a_dataset_with_its_name(tmp_path: Path) -> None:
 
     assert found.value == expected({"one.csv": (b"1\n", False)})
     assert [entry.path for entry in found.entries] == ["one.csv"]
-    assert found.entries[0].source == tmp_path / "x" / "one.csv"
+    assert found.entries[0].source == str(tmp_path / "x" / "one.csv")
 
 
 def test_hard_links_and_permissions_of_others_do_not_count(tmp_path: Path) -> None:
@@ -187,7 +187,7 @@ def test_links_inside_count_as_what_they_lead_to(tmp_path: Path) -> None:
         | {"again/x": (b"1", False), "again/y": (b"2", True)}
         | {"one": (b"2", True), "absolute": (b"1", False)}
     )
-    assert {entry.path: entry.source for entry in found.entries}["one"] == top / "a" / "y"
+    assert {entry.path: entry.source for entry in found.entries}["one"] == str(top / "a" / "y")
     assert found.skipped == ()
 
 

@@ -16,12 +16,16 @@ import pytest
 from anylearn_jupyter.client.connection import current_connection, disconnect
 from anylearn_jupyter.client.upload import CHUNK_BYTES, Uploader
 from anylearn_jupyter.errors import LoginRequired, ServerError, ServerUnreachable
+from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.fingerprint import fingerprint
 from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.local_data import LocalData
+from anylearn_jupyter.submit.progress import SilentProgress
+from anylearn_jupyter.submit.request import InputKind
 from anylearn_jupyter.submit.upload_record import UploadRecord
 from conftest import engine_command
 from faulty_server import Request, reply
-from scripted_api import Cut, Routes, scripted
+from scripted_api import Cut, Routes, connection_to, scripted
 from uploading import killed, of_size, sending, sent
 
 SIZE = 9_000_000
@@ -383,3 +387,51 @@ def test_an_early_answer_is_told_and_not_the_broken_pipe(record: UploadRecord) -
         listener.shutdown(socket.SHUT_RDWR)
         listener.close()
         thread.join(10)
+
+
+class Whole(Shop):
+    """A published server from end to end, as far as a dataset needs one."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.state = 1
+        self.carried_out = True
+
+    def finish(self, request: Request) -> Any:
+        self.finished += 1
+        if self.finished == 1:
+            self.state = 3 if self.carried_out else 2
+            raise Cut
+        return 409, {"msg": "finished before"}
+
+    def dataset(self, _request: Request) -> Any:
+        return [
+            {"id": "DSET1", "name": "d", "description": "", "state": self.state, "public": False,
+             "filename": "d.zip", "is_zipfile": 1, "file": "", "size": "1", "creator_id": "USER1",
+             "node_id": "", "upload_time": "2026-01-01 00:00:00"}
+        ]  # fmt: skip
+
+    def routes(self) -> Routes:
+        return {
+            **super().routes(),
+            "GET dataset/list": [],
+            "POST dataset/add": {"data": "DSET1", "message": ""},
+            "GET dataset/query": self.dataset,
+        }
+
+
+@pytest.mark.parametrize("carried_out", [True, False])
+def test_a_lost_answer_to_the_end_is_resolved_by_looking(tmp_path: Path, carried_out: bool) -> None:
+    """Faults D14: said once more, it is refused; what counts is what became of the data."""
+    shop = Whole()
+    shop.carried_out = carried_out
+    content = fingerprint(of_size(tmp_path / "data", 1000))
+    with scripted(shop.routes()) as (api, _), Ledger() as ledger:
+        place = Destination(connection_to(api), ledger, SilentProgress(), 0.2)
+        local = LocalData(content, InputKind.DATASET, place)
+        if carried_out:
+            assert local.provide().resource.id == "DSET1"
+        else:
+            with pytest.raises(ServerUnreachable, match="no answer"):
+                local.provide()
+    assert shop.finished == 2

@@ -36,7 +36,7 @@ from isal import isal_zlib
 from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit.data_names import check_paths
 from anylearn_jupyter.submit.fingerprint import Entry, Fingerprint
-from anylearn_jupyter.submit.regular_files import open_regular
+from anylearn_jupyter.submit.regular_files import open_regular, open_seen
 
 ARCHIVE_FORMAT = f"zip 1, isal {isal.__version__}, {platform.machine()}, {platform.node()}"
 """What has to be the same for the same content to give the same bytes."""
@@ -205,12 +205,14 @@ def _pack(entries: list[Entry]) -> _Packed:
 def _content(entry: Entry) -> bytes:
     """Read a small file, whole and as it was."""
     try:
-        with open_regular(entry.source) as file:
-            data = file.read(entry.size + 1) or b""
-            mode = os.fstat(file.fileno()).st_mode
+        handle, found = open_seen(entry.source)
+        try:
+            data = os.read(handle, entry.size + 1)
+        finally:
+            os.close(handle)
     except OSError as error:
         raise _gone(entry, error) from error
-    _check_same(entry, mode, len(data), blake3(data).hexdigest())
+    _check_same(entry, found.st_mode, len(data), blake3(data).hexdigest())
     return data
 
 

@@ -10,6 +10,7 @@ Source: faults E13; guide "performance", A: threads lose on small files and win 
 
 from __future__ import annotations
 
+import itertools
 import os
 import threading
 import time
@@ -27,7 +28,10 @@ Tell = Callable[[int], None]
 """``tell(bytes)``, after each piece that was read; negative where it is read again."""
 
 BLOCK_BYTES = 1 << 20
-"""Bytes that are read at a time; a file of no more is a small one."""
+"""Bytes that are read at a time."""
+
+_SMALL_BYTES = 1 << 16
+_BATCH_BYTES = 4 << 20
 
 _TRIES = 3
 _AT_ONCE = 2
@@ -155,12 +159,27 @@ def read_plainly(files: Sequence[tuple[Spot, str]], tell: Tell) -> Iterator[tupl
     tell : callable
         Called in the caller's thread.
     """
-    yield from _read_small([one for one in files if size_in(one[0].state) <= BLOCK_BYTES], tell)
-    large = [one for one in files if size_in(one[0].state) > BLOCK_BYTES]
-    if len(large) == 1:
-        yield large[0][0], read_file(*large[0], PlainReader(), tell)
-    elif large:
-        yield from _read_large(large, tell)
+    yield from _read_small([one for one in files if size_in(one[0].state) <= _SMALL_BYTES], tell)
+    large = [one for one in files if size_in(one[0].state) > _SMALL_BYTES]
+    batches = list(_batches(large))
+    if len(batches) == 1:
+        yield from ((spot, read_file(spot, place, PlainReader(), tell)) for spot, place in large)
+    elif batches:
+        yield from _read_large(batches, tell)
+
+
+def _batches(files: list[tuple[Spot, str]]) -> Iterator[list[tuple[Spot, str]]]:
+    """Put files together, so that a thread has enough to do."""
+    batch: list[tuple[Spot, str]] = []
+    size = 0
+    for one in files:
+        batch.append(one)
+        size += size_in(one[0].state)
+        if size >= _BATCH_BYTES:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
 
 
 def _read_small(files: list[tuple[Spot, str]], tell: Tell) -> Iterator[tuple[Spot, Content]]:
@@ -214,24 +233,26 @@ class _Told:
             tell(left)
 
 
-def _read_large(files: list[tuple[Spot, str]], tell: Tell) -> Iterator[tuple[Spot, Content]]:
-    """Read large files, two at a time."""
+def _read_large(
+    batches: list[list[tuple[Spot, str]]], tell: Tell
+) -> Iterator[tuple[Spot, Content]]:
+    """Read large files, two batches at a time."""
     told = _Told()
+
+    def read(batch: list[tuple[Spot, str]]) -> list[tuple[Spot, Content]]:
+        reader = PlainReader()
+        return [(spot, read_file(spot, place, reader, told.add)) for spot, place in batch]
+
+    rest = iter(batches)
     with ThreadPoolExecutor(_AT_ONCE, "anylearn-read") as pool:
-        waiting = {
-            pool.submit(read_file, spot, place, PlainReader(), told.add): spot
-            for spot, place in files[:_AT_ONCE]
-        }
-        rest = iter(files[_AT_ONCE:])
+        waiting = {pool.submit(read, batch) for batch in itertools.islice(rest, _AT_ONCE)}
         try:
             while waiting:
-                done, _ = wait(waiting, _LISTEN_S, FIRST_COMPLETED)
+                done, waiting = wait(waiting, _LISTEN_S, FIRST_COMPLETED)
                 told.tell(tell)
+                waiting |= {pool.submit(read, one) for one in itertools.islice(rest, len(done))}
                 for one in done:
-                    yield waiting.pop(one), one.result()
-                    for spot, place in rest:
-                        waiting[pool.submit(read_file, spot, place, PlainReader(), told.add)] = spot
-                        break
+                    yield from one.result()
         finally:
             told.stopped = True
 

@@ -70,8 +70,8 @@ class Entry(NamedTuple):
     ----------
     path : str
         Relative, with ``/``.
-    source : Path
-        What was read: the file itself, or where a link leads.
+    source : str
+        Where it was read: the file's place, or where a link leads.
     executable : bool
         Whether the owner may execute it.
     size : int
@@ -81,7 +81,7 @@ class Entry(NamedTuple):
     """
 
     path: str
-    source: Path
+    source: str
     executable: bool
     size: int
     digest: str
@@ -115,20 +115,16 @@ class Fingerprint:
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The files, sorted by the bytes of their paths; made when they are asked for."""
-        found = [
-            Entry(
-                folder.prefix + name,
-                folder.source(index),
-                executable_in(folder.states[index]),
-                size_in(folder.states[index]),
-                digest.hex(),
-            )
-            for folder, digests in self._contents
-            for index, (name, digest) in enumerate(
-                zip(folder.names, cut(digests, DIGEST_BYTES), strict=True)
-            )
-        ]
-        return tuple(sorted(found, key=lambda entry: entry.path.encode()))
+        found = []
+        for folder, digests in self._contents:
+            prefix, hexadecimal = folder.prefix, digests.hex()
+            for at, (name, state) in enumerate(zip(folder.names, folder.states, strict=True)):
+                digest = hexadecimal[2 * DIGEST_BYTES * at : 2 * DIGEST_BYTES * (at + 1)]
+                size, executable = size_in(state), executable_in(state)
+                found.append(Entry(prefix + name, folder.where(at), executable, size, digest))
+        # UTF-8 keeps the order of the characters.
+        found.sort()
+        return tuple(found)
 
 
 def fingerprint(

@@ -223,13 +223,26 @@ class LocalData:
         try:
             sent = uploader.go_on(resource_id, lambda: self._stream(content, label), record)
         except ServerUnreachable as error:
-            # The answer to the end of the upload may be lost: what counts is what became of it.
-            if not error.may_have_happened or self._ask(resource_id).state != ResourceState.READY:
+            if not error.may_have_happened:
                 raise
+            self._finish_again(resource_id, error)
             sent = content.total_bytes
         found = self._ready(resource_id, sent)
         record.forget()
         return found
+
+    def _finish_again(self, resource_id: str, lost: ServerUnreachable) -> None:
+        """Say once more that all is there, as the answer was lost; what became of it counts.
+
+        Notes
+        -----
+        Source: faults D14.
+        """
+        try:
+            self.destination.api.finish_upload(resource_id, purge=False)
+        except ServerError as error:
+            if self._ask(resource_id).state != ResourceState.READY:
+                raise lost from error
 
     def _upload_record(self, resource_id: str) -> UploadRecord:
         place, content = self.destination, self._known_content

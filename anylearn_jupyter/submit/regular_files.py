@@ -55,7 +55,7 @@ def open_seen(path: str) -> tuple[int, os.stat_result]:
     return handle, found
 
 
-def open_regular(path: Path) -> io.FileIO:
+def open_regular(path: Path | str) -> io.FileIO:
     """Open a file for reading, unbuffered; never a link's target, and never waiting for a fifo.
 
     Raises
