@@ -48,7 +48,8 @@ def kernel(
 def interrupted(kernel: RealKernel, source: str, until: str) -> str:
     """Run a cell, interrupt it when it has said something, and give all of its error."""
     cell = kernel.start(source)
-    while until not in str(kernel.client.get_iopub_msg(timeout=30)["content"]):
+    # What it says, and not its source, which comes back too, before anything has run.
+    while until not in kernel.client.get_iopub_msg(timeout=30)["content"].get("text", ""):
         pass
     kernel.interrupt()
     (error,) = [one for one in kernel.outputs_of(cell) if one["type"] == "error"]
