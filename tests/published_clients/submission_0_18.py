@@ -30,6 +30,7 @@ init_sdk(ADDRESS, USER, PASSWORD, disable_git=transport == "archive")
 # An archive's members carry the path as it is given here.
 code = write_code(f"project/algo-{transport}")
 data = write_data("digits")
+seen = Path("seen").absolute()
 options = {
     "algorithm_dir": str(code if transport == "git" else code.absolute()),
     "algorithm_force_update": True,
@@ -37,7 +38,7 @@ options = {
     "entrypoint": ENTRYPOINT,
     "output": "output",
     "hyperparams": {"lr": 0.1, "fast": ""},
-    "algorithm_envs": {"MODE": "slow $HOME"},
+    "algorithm_envs": {"MODE": "slow $HOME", "SEEN": str(seen)},
     "resource_polling": 0.1,
     "quota_group_name": "default",
     "quota_group_request": {"CPU": 1},
@@ -50,7 +51,11 @@ assert (project.name, task.description) == ("Default project", "the first")
 
 # A submission that is still running is found again, and its log is followed to the end.
 assert [one.id for one in resume_unfinished_local_train_tasks()] == [task.id]
-followed = texts(list(task.stream_log(polling=0.1)))
+followed = []
+for line in task.stream_log(polling=0.1):
+    followed += texts([line])
+    if followed[-1] == f"line {LINES - 1}":
+        seen.touch()
 assert followed[-1] == "done", followed
 wait_finished(task)
 assert task.state == 2, task.get_full_log()
