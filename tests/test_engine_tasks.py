@@ -419,6 +419,8 @@ def test_what_a_task_uses_is_not_deleted_under_it(work: Work, dataset: str, kind
         ({"resources": '[{"default": {"TPU": 1}}]'}, 400, "'TPU'"),
         ({"resources": "[1]"}, 400, "'resources'"),
         ({"num_nodes": 0}, 400, "num_nodes"),
+        ({"limit_group": "sweep"}, 400, "group_limit"),
+        ({"group_limit": 2}, 400, "limit_group"),
         ({"num_nodes": 9, "nproc_per_node": 9}, 400, "nproc_per_node"),
         ({"hpo": 1}, 400, "hyper-parameter search"),
     ],

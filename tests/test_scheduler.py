@@ -78,6 +78,22 @@ def test_a_task_that_waits_is_not_overtaken(store: TaskStore) -> None:
     assert runner.asked == [("start", rows[0].id), ("start", rows[1].id)]
 
 
+def test_a_group_runs_so_many_at_once_and_lets_the_others_pass(store: TaskStore) -> None:
+    runner = Recorder(cpus=8)
+    grouped = {"limit_group": "SWEP1", "group_limit": 2}
+    rows = [new_row(**grouped) for _ in range(4)]
+    stranger = new_row(limit_group="SWEP1", group_limit=2, creator_id="USER00bb")
+    single = new_row()
+    store.add(*rows, stranger, single)
+
+    scheduler.tick(store, runner, 1000)
+    assert phases(store) == ["starting", "starting", "queued", "queued", "starting", "starting"]
+
+    runner.end(rows[1], Ending(exit=Exit(kind="exit", number=1), started_ms=1001, finished_ms=1002))
+    scheduler.tick(store, runner, 1003)
+    assert phases(store)[:4] == ["starting", "failed", "starting", "queued"]
+
+
 def test_times_are_those_of_the_shim_and_never_run_backwards(store: TaskStore) -> None:
     runner = Recorder(cpus=1)
     row = new_row()

@@ -181,5 +181,11 @@ CREATE TABLE local_task (
 ) STRICT
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SECOND)
+TASK_GROUPS = """
+ALTER TABLE task ADD COLUMN limit_group TEXT NOT NULL DEFAULT '';
+
+ALTER TABLE task ADD COLUMN group_limit INTEGER NOT NULL DEFAULT 0
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SECOND, TASK_GROUPS)
 """SQL of each step; a store of format n has taken the first n."""

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import time
+from collections import Counter
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -104,12 +105,21 @@ def mark_started(store: TaskStore, runner: Runner, now_ms: int) -> None:
 
 
 def start_queued(store: TaskStore, runner: Runner, now_ms: int) -> None:
-    """Start tasks in the order of the queue while there is room; nobody overtakes."""
+    """Start tasks in the order of the queue while there is room; nobody overtakes.
+
+    A task that waits for its own group only, of which enough run (docs/protocol.md,
+    ``group_limit``), lets the others pass: it waits for no room.
+    """
     waiting = store.tasks_in((TaskPhase.QUEUED,))
     if not waiting:
         return
-    allocations = [task.allocation for task in store.tasks_in(ACTIVE)]
+    active = store.tasks_in(ACTIVE)
+    allocations = [task.allocation for task in active]
+    in_group = Counter((task.creator_id, task.limit_group) for task in active)
     for task in waiting:
+        group = (task.creator_id, task.limit_group)
+        if task.limit_group and in_group[group] >= task.group_limit:
+            continue
         try:
             allocation = runner.machine.allocate(task.resources, allocations)
         except RequestRefused as error:
@@ -123,6 +133,7 @@ def start_queued(store: TaskStore, runner: Runner, now_ms: int) -> None:
             task.id, TaskPhase.STARTING, of=(TaskPhase.QUEUED,), allocation=allocation
         ):
             allocations.append(allocation)
+            in_group[group] += 1
             runner.start(task, allocation)
 
 
@@ -184,7 +195,10 @@ def _adopt_unstarted(store: TaskStore, runner: Runner, task: TaskRow, now_ms: in
 
 
 def quota_group(store: TaskStore, machine: Machine) -> dict[str, Any]:
-    """Give the one resource group as ``quota_group/query`` sends it (HTTP API, section 4)."""
+    """Give the one resource group as ``quota_group/query`` sends it (HTTP API, section 4).
+
+    ``queue_length`` is ours (docs/protocol.md, "Queue"); published clients read past it.
+    """
     allocations: list[Mapping[str, Any]] = [task.allocation for task in store.tasks_in(ACTIVE)]
     return {
         "id": DEFAULT_GROUP,
@@ -194,6 +208,7 @@ def quota_group(store: TaskStore, machine: Machine) -> dict[str, Any]:
         "capacity": machine.capacity,
         "default": machine.default,
         "allocated": machine.allocated(allocations),
+        "queue_length": len(store.tasks_in((TaskPhase.QUEUED,))),
     }
 
 

@@ -63,6 +63,10 @@ class TaskRow:
         What it reported as such.
     num_nodes, nproc_per_node : int
         How many processes it is: so many times so many.
+    limit_group : str
+        The tasks with which it shares `group_limit`; empty for none.
+    group_limit : int
+        How many tasks of that group run at once, at most.
     is_local : int
         1: its user's own machine runs it, and only tells us (HTTP API, section 11).
     sequence : int
@@ -102,6 +106,8 @@ class TaskRow:
     num_nodes: int = 1
     nproc_per_node: int = 1
     is_local: int = 0
+    limit_group: str = ""
+    group_limit: int = 0
     sequence: int = 0
 
     @property
@@ -143,6 +149,8 @@ class TaskRow:
             "num_nodes": self.num_nodes,
             "nproc_per_node": self.nproc_per_node,
             "is_local": self.is_local,
+            "limit_group": self.limit_group,
+            "group_limit": self.group_limit,
         }
 
 

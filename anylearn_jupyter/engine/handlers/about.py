@@ -46,6 +46,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
             "log_bytes": {"max_bytes": MAX_LOG_BYTES},
             "task_batch": {},
             "task_in_reply": {},
+            "group_limit": {},
             "task_phase": {},
             "interpreter": {"environment": list(SUBMITTER_VARIABLES)},
             "idempotency": {},
@@ -58,6 +59,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
             },
             "pack_post": {"max_bytes": MAX_PACK_BYTES, "max_objects": MAX_OBJECTS},
             "counters": {},
+            "queue": {},
             "engine": {},
         },
     }

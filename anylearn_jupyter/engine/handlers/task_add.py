@@ -125,6 +125,7 @@ def _values(engine: Engine, request: Request) -> dict[str, Any]:
         "files": form.ids("files"),
         "is_local": int(form.flag("is_local")),
         **_processes(request),
+        **_group(request),
         "interpreter": _interpreter(form.text("interpreter", limit=4096, default="")),
         "submitter_env": _submitter_env(request),
     }
@@ -153,6 +154,15 @@ def _processes(request: Request) -> dict[str, int]:
             "processes, the most on this machine."
         )
     return found
+
+
+def _group(request: Request) -> dict[str, Any]:
+    """Read with which tasks it shares a limit (docs/protocol.md, ``group_limit``)."""
+    group = request.form.text("limit_group", limit=64, default="")
+    limit = request.form.integer("group_limit", 0)
+    if bool(group) != bool(limit):
+        raise bad("The fields 'limit_group' and 'group_limit' go together; send both or neither.")
+    return {"limit_group": group, "group_limit": limit}
 
 
 def _params(request: Request, entrypoint: str, files: list[str]) -> dict[str, Any]:
