@@ -376,6 +376,11 @@ class QuotaGroup:
     capacity, allocated, default : dict
         Resource to amount: what the group has, what is in use, what a task gets that asks for
         nothing.
+    tells_use : bool
+        Whether the server said what is in use; a resource that is missing there has nothing in use.
+    queue_length : int or None
+        How many tasks wait for this group; None where the server does not say
+        (docs/protocol.md, ``queue``).
     """
 
     id: str
@@ -385,6 +390,8 @@ class QuotaGroup:
     capacity: dict[str, float] = field(default_factory=dict)
     allocated: dict[str, float] = field(default_factory=dict)
     default: dict[str, float] = field(default_factory=dict)
+    tells_use: bool = True
+    queue_length: int | None = None
 
     @property
     def available(self) -> dict[str, float]:
@@ -402,6 +409,8 @@ class QuotaGroup:
             capacity=_amounts(data.get("capacity")),
             allocated=_amounts(data.get("allocated")),
             default=_amounts(data.get("default")),
+            tells_use=isinstance(data.get("allocated"), dict),
+            queue_length=_count(data.get("queue_length")),
         )
 
 
@@ -444,6 +453,10 @@ def _number(value: object) -> float | None:
         return float(value)
     except (ValueError, OverflowError):
         return None
+
+
+def _count(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None
 
 
 def _amounts(value: object) -> dict[str, float]:

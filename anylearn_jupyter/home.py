@@ -6,6 +6,7 @@ docs/architecture.md)::
     ANYLEARN_HOME/                 0700
       credentials.json             0600  logins to other servers, one entry a server
       config.json                  0600  saved defaults
+      choices.json                 0600  names that servers listed, for completion
       ledger.sqlite3               what was submitted from here
       stat-cache.sqlite3           0600  what is known of data that was read before
       snapshots/<digest>/          a bare git repository for each code directory
@@ -85,6 +86,11 @@ class Home:
     def config(self) -> Path:
         """Saved defaults, a private file."""
         return self.root / "config.json"
+
+    @property
+    def choices(self) -> Path:
+        """Names that servers listed, for completion; it may be thrown away."""
+        return self.root / "choices.json"
 
     @property
     def ledger(self) -> Path:

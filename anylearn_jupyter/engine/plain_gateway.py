@@ -39,7 +39,7 @@ _ON_THE_WAY = (3, 5, 4)
 _OWN_FIELDS = ("interpreter", "submitter_env")
 _OWN_KEYS = (
     "phase", "exit", "created_ms", "started_ms", "finished_ms", "queue_position", "command",
-    "log_bytes", "problem",
+    "log_bytes", "problem", "queue_length",
 )  # fmt: skip
 _UPLOADED = ("dataset", "model", "file")
 

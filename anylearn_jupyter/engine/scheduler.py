@@ -197,7 +197,7 @@ def _adopt_unstarted(store: TaskStore, runner: Runner, task: TaskRow, now_ms: in
 def quota_group(store: TaskStore, machine: Machine) -> dict[str, Any]:
     """Give the one resource group as ``quota_group/query`` sends it (HTTP API, section 4).
 
-    ``queue_length`` is ours (docs/protocol.md, "Queue"); published clients read past it.
+    ``queue_length`` is ours (docs/protocol.md, ``queue``); published clients read past it.
     """
     allocations: list[Mapping[str, Any]] = [task.allocation for task in store.tasks_in(ACTIVE)]
     return {
