@@ -6,7 +6,7 @@ what the server has; only then something is sent. `planning.plan` stops after th
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -21,7 +21,7 @@ from anylearn_jupyter.submit.description import describe
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.facts import Facts
 from anylearn_jupyter.submit.inputs import MountedInput, local_input, remote_input
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord, now_ms
+from anylearn_jupyter.submit.ledger import Ledger, now_ms
 from anylearn_jupyter.submit.local_data import Provided
 from anylearn_jupyter.submit.preparation import Preparation, prepare
 from anylearn_jupyter.submit.progress import Progress, SilentProgress, ToldProgress
@@ -30,6 +30,7 @@ from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.survey import Survey, local_data_of, survey
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.task_form import TaskCommand, submitter, task_form
+from anylearn_jupyter.submit.task_record import TaskRecord
 
 _CREATING = "Creating the task"
 
@@ -190,8 +191,19 @@ def create_task(
     command: TaskCommand,
     inputs: Sequence[MountedInput],
     destination: Destination,
+    *,
+    subject: str | None = None,
+    more: Mapping[str, Any] | None = None,
 ) -> TaskDetail:
-    """Create the task, once, and read it back where the reply does not hold it."""
+    """Create the task, once, and read it back where the reply does not hold it.
+
+    Parameters
+    ----------
+    subject : str, optional
+        What the creation is about; default: the request's digest.
+    more : Mapping, optional
+        More fields of the form.
+    """
     api = destination.api
     fields: dict[str, Any] = {
         **task_form(prepared.request, command, inputs, found.resources),
@@ -200,20 +212,31 @@ def create_task(
         "algorithm_git_ref": code.git_ref,
         "mirror_id": found.mirror_id,
         **submitter(api),
+        **(more or {}),
     }
     replied: dict[str, TaskDetail] = {}
     task_id = destination.create_once(
         "task",
-        prepared.digest(destination.server),
+        subject or prepared.digest(destination.server),
         lambda key, doubtful: api.add_task(fields, key, doubtful=doubtful, replied=replied),
     )
     return replied.get(task_id) or api.task(task_id)
 
 
 def recorded(
-    request: TrainRequest, detail: TaskDetail, facts: Facts, destination: Destination
+    request: TrainRequest,
+    detail: TaskDetail,
+    facts: Facts,
+    destination: Destination,
+    more: Mapping[str, Any] | None = None,
 ) -> TaskRecord:
-    """Keep the task with all that is needed to recall, compare, repeat and resume it."""
+    """Keep the task with all that is needed to recall, compare, repeat and resume it.
+
+    Parameters
+    ----------
+    more : Mapping, optional
+        What else belongs into its profile.
+    """
     now = now_ms()
     record = TaskRecord(
         id=detail.id,
@@ -227,7 +250,7 @@ def recorded(
         phase=detail.phase,
         working_dir=str(request.working_dir),
         digest=facts.digest,
-        profile={"request": request.to_json(), "facts": facts.to_json()},
+        profile={"request": request.to_json(), "facts": facts.to_json(), **(more or {})},
         submitted_ms=now,
         seen_ms=now,
     )
