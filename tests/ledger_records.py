@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.task_record import TaskRecord
 
 
 @pytest.fixture

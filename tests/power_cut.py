@@ -148,7 +148,8 @@ def at_each_durable_step(then: Callable[[str], None]) -> Iterator[None]:
 
 def write_without_end() -> None:
     """Put tasks into the ledger, and say of each when it is there."""
-    from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+    from anylearn_jupyter.submit.ledger import Ledger
+    from anylearn_jupyter.submit.task_record import TaskRecord
 
     with Ledger() as ledger:
         for number in range(100_000):

@@ -31,10 +31,11 @@ from anylearn_jupyter.errors import (
     UnexpectedAnswer,
 )
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+from anylearn_jupyter.submit.ledger import Ledger
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
+from anylearn_jupyter.submit.task_record import TaskRecord
 from anylearn_jupyter.submit.tasks import unfinished_tasks
 from faulty_server import FaultyServer, Request, faulty_server, reply
 from scripted_api import Routes, answering, scripted

@@ -15,7 +15,8 @@ from hypothesis import strategies as st
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.download import compressed, download_resource
 from anylearn_jupyter.errors import AnylearnError, ServerUnreachable, UnexpectedAnswer
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.task_record import TaskRecord
 from faulty_server import Request, reply
 from scripted_api import scripted
 

@@ -12,9 +12,10 @@ from hypothesis import strategies as st
 
 from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+from anylearn_jupyter.submit.ledger import Ledger
 from anylearn_jupyter.submit.objects.transfers import SyncResourceDownloader
 from anylearn_jupyter.submit.task import TrainTask
+from anylearn_jupyter.submit.task_record import TaskRecord
 from faulty_server import faulty_server, reply
 from scripted_api import Routes, answering
 

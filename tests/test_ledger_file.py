@@ -31,7 +31,8 @@ __all__ = ["ledger"]
 
 WRITE_MANY = """
 import sys
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.task_record import TaskRecord
 
 who = int(sys.argv[1])
 sys.stdin.readline()
@@ -275,7 +276,8 @@ def test_a_missing_table_is_damage(table: str, home: Path) -> None:
 
 LEAVE_A_LOG = """
 import os
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.task_record import TaskRecord
 
 Ledger().record_task(TaskRecord(id="TRAI" + "f" * 28, name="x", server="local"))
 os._exit(0)

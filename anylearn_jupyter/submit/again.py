@@ -7,13 +7,12 @@ from dataclasses import replace
 from typing import Any
 
 from anylearn_jupyter.errors import NotFound
-from anylearn_jupyter.submit.command import quote_value
-from anylearn_jupyter.submit.ledger import TaskRecord
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.progress import TqdmProgress
 from anylearn_jupyter.submit.published import checked_hyperparams
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
+from anylearn_jupyter.submit.task_record import TaskRecord
 
 
 def request_again(record: TaskRecord, changes: Mapping[str, Any]) -> TrainRequest:
@@ -42,7 +41,7 @@ def request_again(record: TaskRecord, changes: Mapping[str, Any]) -> TrainReques
         if value is None:
             values.pop(name, None)
         else:
-            values[name] = quote_value(value)
+            values[name] = request.value_text(value)
     return replace(request, hyperparams=tuple(values.items()), server=record.server)
 
 

@@ -12,7 +12,6 @@ deleted, and `Ledger.notes` says so (faults, B5). What a server still has can be
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import secrets
@@ -21,14 +20,15 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 from anylearn_jupyter.entities import FINAL_STATES, TaskDetail, is_id
 from anylearn_jupyter.errors import ConfigError, NotFound, OptionError
 from anylearn_jupyter.home import Home, boot_identity, make_private_directory
 from anylearn_jupyter.submit.ledger_file import is_damage, open_ledger, set_aside, storable
+from anylearn_jupyter.submit.task_record import TaskRecord, record_of, row_of
 
 SETTLED_AFTER_S = 3600.0
 """Age after which a creation counts as abandoned, whatever process has its number now."""
@@ -36,51 +36,6 @@ SETTLED_AFTER_S = 3600.0
 _LAST_COMMITS = 16
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True, kw_only=True)
-class TaskRecord:
-    """What the ledger knows of a task.
-
-    Attributes
-    ----------
-    id, name, server, user_id, username, project_id : str
-        `server` is ``local`` or an address.
-    secret_key : str
-        What the task's reports carry. Never shown: `repr` leaves it out.
-    state : int
-        The published number, as last seen.
-    phase : str
-        The word, as last seen.
-    working_dir : str
-        Where it was submitted from, absolute.
-    digest : str
-        `TrainRequest.digest`; empty where it was submitted elsewhere.
-    profile : dict
-        ``request`` (`TrainRequest.to_json`) and ``facts`` (`Facts.to_json`).
-    submitted_ms, seen_ms : int
-        Milliseconds since 1970, UTC: when it was submitted, and when its state was last seen.
-    """
-
-    id: str
-    name: str
-    server: str
-    user_id: str = ""
-    username: str = ""
-    project_id: str = ""
-    secret_key: str = field(default="", repr=False)
-    state: int = 0
-    phase: str = "created"
-    working_dir: str = ""
-    digest: str = ""
-    profile: dict[str, Any] = field(default_factory=dict, repr=False)
-    submitted_ms: int = 0
-    seen_ms: int = 0
-
-    @property
-    def finished(self) -> bool:
-        """Whether the task was last seen in a state that it never leaves."""
-        return self.state in FINAL_STATES
 
 
 class Ledger:
@@ -134,7 +89,7 @@ class Ledger:
 
     def record_task(self, record: TaskRecord) -> None:
         """Keep a task; one of the same id is replaced."""
-        row = _row_of(record)
+        row = row_of(record)
         names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self._connection() as connection:
             connection.execute(f"INSERT OR REPLACE INTO task ({names}) VALUES ({marks})", row)
@@ -384,7 +339,7 @@ class Ledger:
         query = f"SELECT * FROM task {where} ORDER BY submitted_ms DESC, rowid DESC LIMIT ?"
         with self._connection() as connection:
             rows = connection.execute(query, (*values, -1 if limit is None else limit)).fetchall()
-        return [_record_of(row) for row in rows]
+        return [record_of(row) for row in rows]
 
     @contextmanager
     def _connection(self, *, durable: bool = True) -> Iterator[sqlite3.Connection]:
@@ -497,23 +452,6 @@ def _process_exists(pid: int) -> bool:
     except PermissionError:
         return True
     return True
-
-
-def _row_of(record: TaskRecord) -> dict[str, object]:
-    row: dict[str, object] = {
-        name: getattr(record, name) for name in TaskRecord.__dataclass_fields__
-    }
-    row["profile"] = json.dumps(record.profile)
-    return {name: storable(one) if isinstance(one, str) else one for name, one in row.items()}
-
-
-def _record_of(row: sqlite3.Row) -> TaskRecord:
-    record = TaskRecord(**{name: row[name] for name in TaskRecord.__dataclass_fields__})
-    try:
-        profile = json.loads(row["profile"])
-    except ValueError:
-        profile = {}
-    return replace(record, profile=profile if isinstance(profile, dict) else {})
 
 
 def looks_like_task(text: str) -> bool:

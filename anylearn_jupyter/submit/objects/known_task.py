@@ -12,7 +12,8 @@ from anylearn_jupyter.config import Settings
 from anylearn_jupyter.entities import Exit, TaskDetail, TaskState
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.submit.facts import Facts
-from anylearn_jupyter.submit.ledger import Ledger, TaskRecord
+from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.task_record import TaskRecord
 
 T = TypeVar("T")
 

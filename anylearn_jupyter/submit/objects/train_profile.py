@@ -7,8 +7,8 @@ from datetime import datetime
 from typing import Any
 
 from anylearn_jupyter.submit.facts import Facts
-from anylearn_jupyter.submit.ledger import TaskRecord
 from anylearn_jupyter.submit.request import TrainRequest
+from anylearn_jupyter.submit.task_record import TaskRecord
 
 
 @dataclass(frozen=True)
