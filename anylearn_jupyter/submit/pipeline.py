@@ -31,7 +31,6 @@ from anylearn_jupyter.submit.survey import Survey, local_data_of, survey
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.task_form import TaskCommand, submitter, task_form
 from anylearn_jupyter.submit.task_record import TaskRecord
-from anylearn_jupyter.submit.task_record import TaskRecord
 
 _CREATING = "Creating the task"
 
