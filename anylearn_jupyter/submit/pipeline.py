@@ -7,13 +7,13 @@ what the server has; only then something is sent. `planning.plan` stops after th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from anylearn_jupyter.client.connection import current_connection
-from anylearn_jupyter.entities import Algorithm, Dataset, Project, TaskDetail
+from anylearn_jupyter.entities import Algorithm, Project, TaskDetail
 from anylearn_jupyter.errors import Interrupted
 from anylearn_jupyter.home import said_when_full
+from anylearn_jupyter.submit.attach import one_at_a_time, same_task
 from anylearn_jupyter.submit.checks import check_request
 from anylearn_jupyter.submit.code import SentCode, code_kept, send_code
 from anylearn_jupyter.submit.delta_upload import fits
@@ -27,6 +27,7 @@ from anylearn_jupyter.submit.preparation import Preparation, prepare
 from anylearn_jupyter.submit.progress import Progress, SilentProgress, ToldProgress
 from anylearn_jupyter.submit.projects import make_project
 from anylearn_jupyter.submit.request import TrainRequest
+from anylearn_jupyter.submit.submission import Submission
 from anylearn_jupyter.submit.survey import Survey, local_data_of, survey
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.task_form import TaskCommand, submitter, task_form
@@ -35,33 +36,9 @@ from anylearn_jupyter.submit.task_record import TaskRecord
 _CREATING = "Creating the task"
 
 
-@dataclass(frozen=True, kw_only=True)
-class Submission:
-    """What a submission made.
-
-    Attributes
-    ----------
-    task : TrainTask
-        Created, and in the ledger.
-    algorithm, project
-        What it consists of, as the server says.
-    inputs : tuple of MountedInput
-        What it reads, in the request's order.
-    """
-
-    task: TrainTask
-    algorithm: Algorithm
-    inputs: tuple[MountedInput, ...]
-    project: Project
-
-    @property
-    def datasets(self) -> list[Dataset]:
-        """Those of the inputs that are datasets."""
-        found = (one.resource for one in self.inputs)
-        return [resource for resource in found if isinstance(resource, Dataset)]
-
-
-def submit(request: TrainRequest, progress: Progress | None = None) -> Submission:
+def submit(
+    request: TrainRequest, progress: Progress | None = None, *, reuse: bool = False
+) -> Submission:
     """Carry out a request: send what the server lacks, create the task, remember all of it.
 
     Parameters
@@ -70,11 +47,14 @@ def submit(request: TrainRequest, progress: Progress | None = None) -> Submissio
         What to train.
     progress : Progress, optional
         Who is told how far it is; None for nobody.
+    reuse : bool, default False
+        Where a task of the same directory trains just this already, or has with success, attach to
+        it instead of making another one (`attach.same_task`).
 
     Returns
     -------
     Submission
-        The task has been created; it may be waiting for room.
+        The task has been created and may be waiting for room; or it was there already.
 
     Raises
     ------
@@ -92,7 +72,7 @@ def submit(request: TrainRequest, progress: Progress | None = None) -> Submissio
     told = ToldProgress(progress or SilentProgress())
     try:
         with said_when_full():
-            return _submitted(request, told)
+            return _submitted(request, told, reuse=reuse)
     except KeyboardInterrupt:
         raise Interrupted(_interrupted_text(told.at)) from None
 
@@ -106,7 +86,7 @@ def _interrupted_text(step: str) -> str:
     return f"at the step '{step or 'Checking'}'; no task was created. Run it again to submit it."
 
 
-def _submitted(request: TrainRequest, told: ToldProgress) -> Submission:
+def _submitted(request: TrainRequest, told: ToldProgress, *, reuse: bool) -> Submission:
     check_request(request)
     with Ledger() as ledger:
         prepared = prepare(request, told, ledger.home)
@@ -115,23 +95,43 @@ def _submitted(request: TrainRequest, told: ToldProgress) -> Submission:
         destination = Destination(connection, ledger, told, request.polling_s)
         if prepared.seen and not takes_chunks(request, destination):
             prepared.read_rest(told)
+        same = same_task(prepared, destination) if reuse else None
+        if same is not None:
+            return same
         found = survey(prepared, destination)
         with code_kept(request, prepared.snapshot, found.algorithm, destination):
             code = provide_code(prepared, found, destination)
             inputs = provide_inputs(prepared, found, code.algorithm, destination)
             project = found.project or make_project(request, destination)
-            command = TaskCommand.of(request, [(one.input.name, one.resource.id) for one in inputs])
-            told.step(_CREATING)
-            detail = create_task(prepared, found, code, project, command, inputs, destination)
-        facts = describe(
-            prepared,
-            connection=connection,
-            code_sent=code.sent,
-            data=tuple(one.fact for one in inputs),
-            command=detail.command or command.text,
-            notes=told.notes,
-        )
-        record = recorded(request, detail, facts, destination)
+            # Looked for again: data may be known only now, and another kernel may have been first.
+            with one_at_a_time(prepared, destination, reuse=reuse):
+                same = same_task(prepared, destination) if reuse else None
+                return same or _created(prepared, found, code, project, inputs, destination, told)
+
+
+def _created(
+    prepared: Preparation,
+    found: Survey,
+    code: SentCode,
+    project: Project,
+    inputs: Sequence[MountedInput],
+    destination: Destination,
+    told: ToldProgress,
+) -> Submission:
+    """Create the task of what has been sent, and keep it."""
+    request = prepared.request
+    command = TaskCommand.of(request, [(one.input.name, one.resource.id) for one in inputs])
+    told.step(_CREATING)
+    detail = create_task(prepared, found, code, project, command, inputs, destination)
+    facts = describe(
+        prepared,
+        connection=destination.connection,
+        code_sent=code.sent,
+        data=tuple(one.fact for one in inputs),
+        command=detail.command or command.text,
+        notes=told.notes,
+    )
+    record = recorded(request, detail, facts, destination)
     return Submission(
         task=TrainTask(record, detail),
         algorithm=code.algorithm,

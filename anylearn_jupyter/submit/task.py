@@ -64,6 +64,8 @@ class TrainTask(PublishedTask):
         As given.
     trouble : str
         Why its server could not be asked when it was last tried; empty when it answered.
+    note : str
+        How this kernel came to it, where that is worth a sentence in its views; else empty.
     description, project_id, algorithm_id, algorithm_git_ref, results_id, secret_key, creator_id, \
 train_params, train_params_prefix, train_params_delimeter, files, envs, entrypoint, output, \
 mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, nproc_per_node

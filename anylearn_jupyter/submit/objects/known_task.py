@@ -116,6 +116,7 @@ class KnownTask:
         self.id = record.id
         self.server = record.server
         self.trouble = ""
+        self.note = ""
         self._detail = detail if detail is not None else _detail_of(record)
         for name, value in published.items():
             if name != "id":
@@ -173,7 +174,10 @@ class KnownTask:
     def facts(self) -> Facts | None:
         """What was sent; None for a task that was submitted elsewhere."""
         found = self.record.profile.get("facts")
-        return Facts.from_json(found) if isinstance(found, dict) else None
+        if not isinstance(found, dict):
+            return None
+        facts = Facts.from_json(found)
+        return replace(facts, notes=(self.note, *facts.notes)) if self.note else facts
 
     @property
     def resource_request(self) -> list[dict[str, dict[str, int]]] | None:
