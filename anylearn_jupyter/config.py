@@ -9,8 +9,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
-from pathlib import Path
+from dataclasses import asdict, dataclass, replace
 
 from anylearn_jupyter.errors import ConfigError
 from anylearn_jupyter.home import Home, write_private
@@ -92,21 +91,64 @@ def normal_host(host: str) -> str:
     )
 
 
+@dataclass(frozen=True, kw_only=True)
+class SavedDefaults:
+    """What the user keeps for all notebooks: the file ``config.json``, which holds no secret.
+
+    Attributes
+    ----------
+    host : str or None
+        The server; None: the embedded engine.
+    project : str or None
+        The project of a cell that names none, by name or id; None: the user's default project.
+    resources : tuple of str
+        As ``-r`` takes them, for a cell that names none; empty: the server's default package.
+    block : bool or None
+        Whether a cell waits that does not say; None: in a notebook no, headless yes.
+    """
+
+    host: str | None = None
+    project: str | None = None
+    resources: tuple[str, ...] = ()
+    block: bool | None = None
+
+    @classmethod
+    def read(cls, home: Home) -> SavedDefaults:
+        """Read the file; what is no setting of ours in it counts as not there.
+
+        Raises
+        ------
+        ConfigError
+            It exists and cannot be read.
+        """
+        try:
+            data = json.loads(home.config.read_bytes())
+        except FileNotFoundError:
+            return cls()
+        except (OSError, ValueError) as error:
+            raise ConfigError(
+                f"The settings file {home.config} cannot be read ({error}); mend or delete it."
+            ) from error
+        data = data if isinstance(data, dict) else {}
+        host, project, block = data.get("host"), data.get("project"), data.get("block")
+        listed = data.get("resources")
+        return cls(
+            host=host if isinstance(host, str) else None,
+            project=project if isinstance(project, str) else None,
+            resources=tuple(map(str, listed)) if isinstance(listed, list) else (),
+            block=block if isinstance(block, bool) else None,
+        )
+
+    def save(self, home: Home) -> None:
+        """Keep them for new cells and kernels."""
+        write_private(home.config, json.dumps({"format": 1, **asdict(self)}, indent=1).encode())
+
+
 def saved_default_host(home: Home) -> str | None:
     """Return the server that `save_default_host` kept, or None."""
-    try:
-        data = json.loads(home.config.read_bytes())
-    except FileNotFoundError:
-        return None
-    except (OSError, ValueError) as error:
-        raise ConfigError(
-            f"The settings file {home.config} cannot be read ({error}); mend or delete it."
-        ) from error
-    host = data.get("host") if isinstance(data, dict) else None
-    return host if isinstance(host, str) else None
+    return SavedDefaults.read(home).host
 
 
 def save_default_host(home: Home, host: str | None) -> None:
-    """Keep a server as the default for new kernels; None forgets it."""
-    data = {"format": 1, "host": host}
-    write_private(Path(home.config), json.dumps(data, indent=1).encode())
+    """Keep a server as the default for new kernels; None forgets it. Other defaults stay."""
+    replace(SavedDefaults.read(home), host=host).save(home)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 from anylearn_jupyter.client.upload import ResourceUploader
+from anylearn_jupyter.config import SavedDefaults
 from anylearn_jupyter.entities import is_id
 from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.home import Home
 from anylearn_jupyter.notebook.given_options import GivenOptions
 from anylearn_jupyter.submit.published import (
     checked_mount_name,
@@ -17,18 +19,27 @@ from anylearn_jupyter.submit.published import (
     given_inputs,
     given_resources,
 )
-from anylearn_jupyter.submit.request import DataInput, TrainRequest
+from anylearn_jupyter.submit.request import DataInput, InputKind, TrainRequest
+
+_ID_BEGINNINGS = {InputKind.DATASET: "DSET", InputKind.MODEL: "MODE"}
 
 
 def mounted(options: GivenOptions) -> tuple[DataInput, ...]:
-    """Give everything that is mounted: ``-d`` first, then the published options.
+    """Give everything that is mounted: ``-d``, then ``--model``, then the published options.
 
     Raises
     ------
     OptionError
         A name or a path that cannot be one.
     """
-    found = [_named(options.names.text(template)) for template in options.given.data]
+    found = [
+        _named(options.names.text(template), flag, kind)
+        for flag, kind, templates in (
+            ("-d", InputKind.DATASET, options.given.data),
+            ("--model", InputKind.MODEL, options.given.model),
+        )
+        for template in templates
+    ]
     published: dict[str, Any] = {
         "pretrain_hyperparam_name": options.text("pretrain_hyperparam_name") or "pretrain",
         "pretrain_task_id": options.texts("pretrain_task_id"),
@@ -42,17 +53,17 @@ def mounted(options: GivenOptions) -> tuple[DataInput, ...]:
     return (*found, *given_inputs(published))
 
 
-def _named(text: str) -> DataInput:
+def _named(text: str, flag: str, kind: InputKind) -> DataInput:
     """Read ``NAME=PATH_OR_ID``."""
     name, sign, place = (part.strip() for part in text.partition("="))
     if not sign or not place:
         raise OptionError(
-            f"-d {text}: write -d NAME=PATH; NAME is the hyperparameter that gets the path."
+            f"{flag} {text}: write {flag} NAME=PATH; NAME is the hyperparameter that gets the path."
         )
     checked_mount_name(name)
-    if is_id(place, "DSET"):
-        return DataInput(name, id=place)
-    return DataInput(name, path=_existing(place, f"-d {name}"))
+    if is_id(place, _ID_BEGINNINGS[kind]):
+        return DataInput(name, id=place, kind=kind)
+    return DataInput(name, path=_existing(place, f"{flag} {name}"), kind=kind)
 
 
 def _existing(text: str, option: str) -> Path:
@@ -77,6 +88,8 @@ def variables(options: GivenOptions) -> tuple[tuple[str, str], ...]:
 def resources(options: GivenOptions) -> dict[str, Any]:
     """Give the group, the amounts, and the numbers of machines and processes.
 
+    A cell that says nothing of group and amounts gets the saved default.
+
     Raises
     ------
     OptionError
@@ -94,7 +107,11 @@ def resources(options: GivenOptions) -> dict[str, Any]:
         "quota_group_request": amounts or None,
         "resource_request": older,
     }
-    found = given_resources(published)
+    group, wanted = specified(options.texts("resources"), "-r")
+    found = _with_specified(given_resources(published), group, wanted)
+    if found["quota_group"] is None and not found["quota_request"]:
+        group, wanted = specified(SavedDefaults.read(Home()).resources, "resources=")
+        found = _with_specified(found, group, wanted)
     for name in ("num_nodes", "nproc_per_node"):
         text = options.text(name)
         if text is not None:
@@ -102,8 +119,67 @@ def resources(options: GivenOptions) -> dict[str, Any]:
     return found
 
 
+def specified(specs: Iterable[str], flag: str) -> tuple[str | None, dict[str, int]]:
+    """Read ``CPU=2`` and ``lab-gpus:RTX-4090=1``.
+
+    Parameters
+    ----------
+    specs : iterable of str
+        As they were written.
+    flag : str
+        What an error calls them.
+
+    Returns
+    -------
+    str or None, dict of str to int
+        The one group, which holds for those without one too; None where none is named. The amount
+        of each resource. The names are as they were written: the server's are asked for later.
+
+    Raises
+    ------
+    OptionError
+        One that cannot be read, two groups, or a resource that is given twice.
+    """
+    group = None
+    amounts: dict[str, int] = {}
+    for spec in specs:
+        place, sign, text = (part.strip() for part in spec.rpartition("="))
+        named, colon, name = (part.strip() for part in place.rpartition(":"))
+        if not sign or not name or (colon and not named):
+            raise OptionError(f"{flag} {spec}: write {flag} CPU=2 or {flag} GROUP:NAME=2.")
+        if group is not None and colon and named.casefold() != group.casefold():
+            raise OptionError(
+                f"{flag} names two groups, {group!r} and {named!r}; a task draws from one, so "
+                "leave one of them out."
+            )
+        if name.casefold() in {known.casefold() for known in amounts}:
+            raise OptionError(f"{flag} gives {name} twice; keep one of them.")
+        group = group or named or None
+        amounts[name] = _whole(text, f"{flag} {place}")
+    return group, amounts
+
+
+def _with_specified(
+    found: dict[str, Any], group: str | None, amounts: dict[str, int]
+) -> dict[str, Any]:
+    """Add what ``-r`` says to what the published options say, which is not the same thing."""
+    if not amounts:
+        return found
+    if found["quota_request"]:
+        raise OptionError(
+            "-r/--resources and --quota-group-request both say how much; keep one of them."
+        )
+    named = found["quota_group"]
+    if group is not None and named is not None and group.casefold() != named.casefold():
+        raise OptionError(
+            f"-r names the group {group!r} and --quota-group-name the group {named!r}; a task "
+            "draws from one, so leave one of them out."
+        )
+    return found | {"quota_group": named or group, "quota_request": tuple(amounts.items())}
+
+
 def project(options: GivenOptions) -> tuple[str | None, str | None]:
-    """Give the project's id or its name, at most one of them.
+    """Give the project's id or its name, at most one of them; without both, the saved default.
 
     Raises
     ------
@@ -118,8 +194,15 @@ def project(options: GivenOptions) -> tuple[str | None, str | None]:
             "--project-name."
         )
     if either is not None:
-        return (either, None) if is_id(either, "PROJ") else (None, either)
+        return _project(either)
+    if by_id is None and by_name is None:
+        kept = SavedDefaults.read(Home()).project
+        return (None, None) if kept is None else _project(kept)
     return by_id, by_name
+
+
+def _project(text: str) -> tuple[str | None, str | None]:
+    return (text, None) if is_id(text, "PROJ") else (None, text)
 
 
 def polling_s(options: GivenOptions) -> float:

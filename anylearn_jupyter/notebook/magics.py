@@ -173,6 +173,50 @@ class AnylearnMagics(Magics):
 
     @no_var_expand
     @declared(
+        argument(
+            "host",
+            nargs="?",
+            metavar="HOST",
+            help="an address, or local; default: the server that cells go to",
+        ),
+    )
+    @_line
+    def anylearn_resources(self, line: str) -> None:
+        """Show a server's groups of resources: what is free now, and how many tasks wait.
+
+        Their names are what `-r` of `%%anylearn_train` takes, as in `-r CPU=2`.
+        """
+        given = parse_line(parser_of(self.anylearn_resources), line)
+        from anylearn_jupyter.notebook.resources_view import show_resources
+
+        show_resources(self._running, given.host, configured_server=self.server)
+
+    @no_var_expand
+    @declared(
+        argument(
+            "settings",
+            nargs="*",
+            metavar="NAME=VALUE",
+            help="server, project, resources or block; NAME= forgets it. Default: show them",
+        ),
+    )
+    @_line
+    def anylearn_config(self, line: str) -> None:
+        """Show or change the defaults that are kept for all your notebooks; no secret is one.
+
+        ::
+
+            %anylearn_config project=digits "resources=CPU=2 Memory=8" block=yes
+
+        A cell's own options win. They stand in your own directory, not in the project's.
+        """
+        given = parse_line(parser_of(self.anylearn_config), line)
+        from anylearn_jupyter.notebook.saved_defaults import configure
+
+        configure(self._running, given.settings, configured_server=self.server)
+
+    @no_var_expand
+    @declared(
         argument("host", nargs="?", metavar="HOST", help="an address with https://"),
         argument(
             "--status", action="store_true", help="only say which server cells go to, as whom"

@@ -80,6 +80,13 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         metavar="NAME=PATH_OR_ID",
         help="send a folder (once), or name a dataset by its id; the script gets its path as NAME",
     ),
+    argument(
+        "--model",
+        action="append",
+        default=[],
+        metavar="NAME=PATH_OR_ID",
+        help="as -d, for a model",
+    ),
     argument("--dataset-dir", metavar="DIR", help="a folder, given to the script as its dataset"),
     argument("--dataset-archive", metavar="FILE", help="the same, packed already"),
     argument(
@@ -176,6 +183,14 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         "--output", metavar="DIR", help="where the script writes its results; default: output"
     ),
     argument("--task-description", metavar="TEXT", help="a text for the task's record"),
+    argument(
+        "-r",
+        "--resources",
+        action="append",
+        default=[],
+        metavar="SPEC",
+        help="how much of a resource: CPU=2, or GROUP:NAME=2; %%anylearn_resources lists them",
+    ),
     argument("--quota-group-name", metavar="NAME", help="a group of resources, by name or id"),
     argument(
         "--quota-group-request",

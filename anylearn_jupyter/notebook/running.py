@@ -6,7 +6,9 @@ import argparse
 from contextlib import nullcontext
 from typing import TYPE_CHECKING
 
+from anylearn_jupyter.config import SavedDefaults
 from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.home import Home
 from anylearn_jupyter.notebook.card import show_task
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
@@ -61,7 +63,7 @@ def train(
     task = _submitted(shell, wanted, headless=headless)
     if variable is not None:
         shell.user_ns[variable] = task
-    waits = not given.noblock if headless else given.block
+    waits = _waits(given, headless=headless)
     if headless and waits:
         watch_to_the_end(task)
     elif headless:
@@ -74,6 +76,14 @@ def train(
             task.wait()
             task.raise_if_failed()
     return task
+
+
+def _waits(given: argparse.Namespace, *, headless: bool) -> bool:
+    """Whether the cell waits for the end: as it says, else as is kept, else as suits the place."""
+    if given.block or given.noblock:
+        return bool(given.block)
+    kept = SavedDefaults.read(Home()).block
+    return headless if kept is None else kept
 
 
 def _submitted(shell: InteractiveShell, wanted: Training, *, headless: bool) -> TrainTask:

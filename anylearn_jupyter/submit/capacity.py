@@ -6,7 +6,9 @@ import difflib
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.connection import Connection
+from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import QuotaGroup
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.submit.known_choices import remember
@@ -90,13 +92,18 @@ def capacity(connection: Connection) -> tuple[GroupCapacity, ...]:
     Source: HTTP API, section 4; docs/protocol.md, ``queue``. What is free is the capacity less what
     is allocated, where a resource that is missing counts as 0.
     """
-    groups = tuple(_group(found) for found in connection.api.quota_groups())
+    groups = groups_of(connection.api)
     remember(
         connection,
         groups=[one.title for one in groups],
         resources=[resource.name for one in groups for resource in one.resources],
     )
     return groups
+
+
+def groups_of(api: Api) -> tuple[GroupCapacity, ...]:
+    """Ask as `capacity` does, without remembering what was said."""
+    return tuple(_group(found) for found in api.quota_groups())
 
 
 def group_named(name: str, groups: Sequence[GroupCapacity], place: str) -> GroupCapacity:
@@ -146,7 +153,8 @@ def _guess(name: str, known: Sequence[str]) -> str:
     spelled = {one.casefold(): one for one in known}
     near = difflib.get_close_matches(name.casefold(), list(spelled), n=1, cutoff=0.5)
     meant = f"; did you mean {spelled[near[0]]!r}?" if near else ";"
-    return f"{meant} It has: {', '.join(sorted(known)) or 'none'}"
+    listed = sorted(one_line(one, 60) for one in known)
+    return f"{meant} It has: {', '.join(listed) or 'none'}"
 
 
 def _group(found: QuotaGroup) -> GroupCapacity:

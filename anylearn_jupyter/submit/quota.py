@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from anylearn_jupyter.client.api import Api
-from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.submit.capacity import group_named, groups_of, resource_named
 from anylearn_jupyter.submit.request import TrainRequest
 
 DEFAULT_GROUP = "default"
@@ -21,12 +21,13 @@ def resource_request(request: TrainRequest, api: Api) -> ResourceRequest | None:
     Raises
     ------
     OptionError
-        There is no such group; the message lists those that there are.
+        There is no such group, or it has no such resource; the message lists those that there are.
 
     Notes
     -----
     Source: quick_train spec, step 1 and options ``quota_group_*``; HTTP API, section 4: amounts
-    without a group are of the group ``default``.
+    without a group are of the group ``default``; notebook spec, ``-r``: names are matched without
+    regard to case.
     """
     if request.quota_group is None and not request.quota_request:
         return None
@@ -35,7 +36,17 @@ def resource_request(request: TrainRequest, api: Api) -> ResourceRequest | None:
         group_id = _group_id(request.quota_group, api)
     if not request.quota_request:
         return None
-    return [{group_id: dict(request.quota_request)}]
+    listed = [one for one in groups_of(api) if one.id == group_id]
+    if not listed:
+        return [{group_id: dict(request.quota_request)}]  # not listed, so the server has to judge
+    place = api.http.place
+    amounts: dict[str, int] = {}
+    for name, amount in request.quota_request:
+        spelled = resource_named(name, listed[0], place)
+        if spelled in amounts:
+            raise OptionError(f"The amount of {spelled} is given twice; keep one of them.")
+        amounts[spelled] = amount
+    return [{group_id: amounts}]
 
 
 def _group_id(group: str, api: Api) -> str:
@@ -43,13 +54,7 @@ def _group_id(group: str, api: Api) -> str:
     if group in (DEFAULT_GROUP, "besteffort") or group.startswith("QGRP"):
         return group
     found = api.find_quota_group(group)
-    if found is not None:
-        return found.id
-    names = sorted(one_line(one.name or one.id, 60) for one in api.quota_groups())
-    raise OptionError(
-        f"quota_group_name={group!r} is no resource group of {api.http.place}; it has: "
-        f"{', '.join(names) or 'none'}."
-    )
+    return found.id if found is not None else group_named(group, groups_of(api), api.http.place).id
 
 
 def checked_amounts(given: Mapping[str, int] | None, option: str) -> tuple[tuple[str, int], ...]:
