@@ -49,6 +49,17 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         action="store_true",
         help="show what would be sent, and send nothing",
     ),
+    argument(
+        "--new",
+        action="store_true",
+        help="start another task also where one of this directory is the same; default in a "
+        "notebook: show that one, unless it failed",
+    ),
+    argument(
+        "--reuse",
+        action="store_true",
+        help="show the same task also headless, where the default is to start another",
+    ),
     argument_group("hyperparameters, beside the cell's body"),
     argument(
         "--set",

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from anylearn_jupyter.config import SavedDefaults
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.home import Home
+from anylearn_jupyter.notebook.attached import attached_text, reuses
 from anylearn_jupyter.notebook.card import show_task
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
@@ -56,18 +57,20 @@ def train(
     variable = check_variable(given.out)
     if given.block and given.noblock:
         raise OptionError("-b/--block and -a/--noblock exclude each other; leave one of them out.")
+    reuse = reuses(given, headless=headless)
     wanted = training(given, body, Names(shell.user_ns), configured_server=configured_server)
     if given.plan:
         show_plan(shell, plan(wanted.request), wanted.notes)
         return None
-    task = _submitted(shell, wanted, headless=headless)
+    task = _submitted(shell, wanted, headless=headless, reuse=reuse)
     if variable is not None:
         shell.user_ns[variable] = task
     waits = _waits(given, headless=headless)
     if headless and waits:
         watch_to_the_end(task)
     elif headless:
-        say(f"Task {name_of(task)} on {task.server} is submitted.")
+        if not task.note:
+            say(f"Task {name_of(task)} on {task.server} is submitted.")
     else:
         if waits:
             say(waiting_text(task))
@@ -86,8 +89,14 @@ def _waits(given: argparse.Namespace, *, headless: bool) -> bool:
     return headless if kept is None else kept
 
 
-def _submitted(shell: InteractiveShell, wanted: Training, *, headless: bool) -> TrainTask:
+def _submitted(
+    shell: InteractiveShell, wanted: Training, *, headless: bool, reuse: bool
+) -> TrainTask:
     with nullcontext(PlainProgress()) if headless else line_progress(shell) as progress:
         for note in wanted.notes:
             progress.note(note)
-        return submit(wanted.request, progress).task
+        made = submit(wanted.request, progress, reuse=reuse)
+        if made.attached:
+            made.task.note = attached_text(made.task)
+            progress.attached(made.task.note)
+        return made.task

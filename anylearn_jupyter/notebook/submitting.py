@@ -63,6 +63,11 @@ class LineProgress:
         self._label = ""
         self._label_at = 0.0
         self._files = ""
+        self._attached = ""
+
+    def attached(self, sentence: str) -> None:
+        """Say at the end that there was such a task already."""
+        self._attached = sentence
 
     def step(self, name: str, detail: str = "") -> None:
         """Show the step."""
@@ -97,8 +102,10 @@ class LineProgress:
         say(f"note: {text}")
 
     def end(self, *, stopped: bool) -> None:
-        """Write the last version: how long it took, or at which step it stopped."""
-        if not stopped:
+        """Write the last version: how long it took, what was there, or where it stopped."""
+        if self._attached and not stopped:
+            self._show(f"{self._attached[0].upper()}{self._attached[1:]}.", now=True)
+        elif not stopped:
             took_s = max(time.monotonic() - self._begun_at, 0.1)
             self._show(f"Submitted in {took_s:.1f} s.", now=True)
         elif self._step:
@@ -147,6 +154,10 @@ class PlainProgress:
         """Keep for the next line how many files of a transfer are done."""
         if label == self._label and total > 1:
             self._files = f"{done:,} of {total:,} files"
+
+    def attached(self, sentence: str) -> None:
+        """Say that there was such a task already."""
+        say(f"{sentence[0].upper()}{sentence[1:]}.")
 
     def note(self, text: str) -> None:
         """Write a line."""
