@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
-from anylearn_jupyter.errors import NotFound
+from anylearn_jupyter.errors import NotFound, OptionError
+from anylearn_jupyter.submit.exact import submit_exactly
 from anylearn_jupyter.submit.pipeline import submit
-from anylearn_jupyter.submit.progress import TqdmProgress
+from anylearn_jupyter.submit.progress import Progress, TqdmProgress
 from anylearn_jupyter.submit.published import checked_hyperparams
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
@@ -45,7 +47,26 @@ def request_again(record: TaskRecord, changes: Mapping[str, Any]) -> TrainReques
     return replace(request, hyperparams=tuple(values.items()), server=record.server)
 
 
-def submit_again(record: TaskRecord, changes: Mapping[str, Any]) -> TrainTask:
-    """Submit a task again; see `TrainTask.retry`."""
-    with TqdmProgress() as progress:
-        return submit(request_again(record, changes), progress).task
+def submit_again(
+    record: TaskRecord,
+    changes: Mapping[str, Any],
+    *,
+    exact: bool = False,
+    progress: Progress | None = None,
+) -> TrainTask:
+    """Submit a task again; see `TrainTask.retry`.
+
+    Parameters
+    ----------
+    progress : Progress, optional
+        Who is told how far it is; None for a bar.
+    """
+    if exact and changes:
+        raise OptionError(
+            f"An exact repetition changes nothing; leave out either exact or {', '.join(changes)}."
+        )
+    request = request_again(record, changes)
+    with TqdmProgress() if progress is None else nullcontext(progress) as told:
+        if exact:
+            return submit_exactly(record, request, told).task
+        return submit(request, told).task

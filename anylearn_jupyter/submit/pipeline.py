@@ -6,7 +6,8 @@ what the server has; only then something is sent. `planning.plan` stops after th
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 from anylearn_jupyter.client.connection import current_connection
@@ -70,9 +71,22 @@ def submit(
     Source: quick_train spec, "The steps".
     """
     told = ToldProgress(progress or SilentProgress())
+    with interruptible(told):
+        return _submitted(request, told, reuse=reuse)
+
+
+@contextmanager
+def interruptible(told: ToldProgress) -> Iterator[None]:
+    """Say, where the user interrupts a submission, whether there may be a task.
+
+    Raises
+    ------
+    Interrupted
+        Instead of KeyboardInterrupt.
+    """
     try:
         with said_when_full():
-            return _submitted(request, told, reuse=reuse)
+            yield
     except KeyboardInterrupt:
         raise Interrupted(_interrupted_text(told.at)) from None
 
@@ -99,14 +113,27 @@ def _submitted(request: TrainRequest, told: ToldProgress, *, reuse: bool) -> Sub
         if same is not None:
             return same
         found = survey(prepared, destination)
-        with code_kept(request, prepared.snapshot, found.algorithm, destination):
-            code = provide_code(prepared, found, destination)
-            inputs = provide_inputs(prepared, found, code.algorithm, destination)
-            project = found.project or make_project(request, destination)
-            # Looked for again: data may be known only now, and another kernel may have been first.
-            with one_at_a_time(prepared, destination, reuse=reuse):
-                same = same_task(prepared, destination) if reuse else None
-                return same or _created(prepared, found, code, project, inputs, destination, told)
+        return carried_out(prepared, found, destination, told, reuse=reuse)
+
+
+def carried_out(
+    prepared: Preparation,
+    found: Survey,
+    destination: Destination,
+    told: ToldProgress,
+    *,
+    reuse: bool = False,
+) -> Submission:
+    """Send what the server lacks, and create the task; the second half of the steps."""
+    request = prepared.request
+    with code_kept(request, prepared.snapshot, found.algorithm, destination):
+        code = provide_code(prepared, found, destination)
+        inputs = provide_inputs(prepared, found, code.algorithm, destination)
+        project = found.project or make_project(request, destination)
+        # Looked for again: data may be known only now, and another kernel may have been first.
+        with one_at_a_time(prepared, destination, reuse=reuse):
+            same = same_task(prepared, destination) if reuse else None
+            return same or _created(prepared, found, code, project, inputs, destination, told)
 
 
 def _created(

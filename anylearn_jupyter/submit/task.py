@@ -294,11 +294,14 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
             # A published server forgets a task that is deleted.
             self.saw_gone()
 
-    def retry(self, **changes: Any) -> TrainTask:
+    def retry(self, *, exact: bool = False, **changes: Any) -> TrainTask:
         """Submit it again, with what is in its directories now.
 
         Parameters
         ----------
+        exact : bool, default False
+            With the code, data, values and environment of then instead, proved by equal digests;
+            what is gone is an error.
         **changes
             Hyperparameters to change or to add, each a plain value that reaches the script exactly;
             None leaves one out. ``retry(**{"opt.lr": 0.1})`` for a name with other characters.
@@ -312,12 +315,14 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
         ------
         NotFound
             It was not submitted from this machine, so what to repeat is not known.
+        SnapshotError, DataError
+            With `exact`: the code or data of then is neither here nor on the server any more.
         As `quick_train`.
         """
         # Submitting makes tasks, so it stands above this module.
         from anylearn_jupyter.submit.again import submit_again
 
-        return submit_again(self.record, changes)
+        return submit_again(self.record, changes, exact=exact)
 
     def results(
         self,
