@@ -2,8 +2,11 @@
 
 ::
 
-    body  := { blank | "#" text | NAME ("=" | ":") value | NAME | "--" raw arguments }
+    body  := { blank | "#" text | NAME ("=" | ":") value | NAME "in" values | NAME
+             | "--" raw arguments }
     value := "{" expression "}" | Python literal | true | false | null | text with {expression}
+    values:= Python list or tuple | "{" expression "}" | range(…) | log(lo, hi[, n])
+             | uniform(lo, hi)
     NAME  := letters, digits, "_", "-", "."
 
 An unquoted scalar stays as it is typed, character by character; a quoted value is the string
@@ -13,8 +16,8 @@ that quotes it and shows it corrected.
 
 Notes
 -----
-Source: notebook spec, "Body: hyperparameters, one per line". Its sweeps (``NAME in values``) and
-``---`` are known and refused.
+Source: notebook spec, "Body: hyperparameters, one per line". ``NAME in values`` is read by
+`sweep_lines`; ``---`` is known and refused.
 """
 
 from __future__ import annotations
@@ -33,6 +36,7 @@ from anylearn_jupyter.notebook.expressions import (
     compiled,
     python_literal,
 )
+from anylearn_jupyter.notebook.sweep_lines import read_sweep
 from anylearn_jupyter.notebook.words import split_words
 
 
@@ -53,8 +57,8 @@ class Parameter:
     name : str
         Without prefix.
     value : object
-        `Truth` for a flag; a str for text, exactly as the script shall get it; otherwise what a
-        literal or an expression gave, with its type.
+        `Truth` for a flag; a str for text, exactly as the script shall get it; a `Dimension` for
+        a line ``NAME in values``; otherwise what a literal or an expression gave, with its type.
     source : str
         The line or option that it is from, for errors.
     """
@@ -149,11 +153,7 @@ def read_line(line: str, names: Names) -> Parameter:
         return Parameter(stripped, Truth.YES, line)
     sweep = _SWEEP.fullmatch(stripped)
     if sweep is not None:
-        raise OptionError(
-            f"The line `{line}` asks for several trainings, one for each value, which this version "
-            f"cannot do yet; give one value, such as `{sweep[1]} = {_first_value(sweep[2])}`, and "
-            "run the cell once for each."
-        )
+        return Parameter(sweep[1], read_sweep(sweep[1], sweep[2], line, names), line)
     raise OptionError(
         f"The line `{line}` is no hyperparameter, which are written NAME = value; did you mean "
         f"`{_corrected(stripped)}`?"
@@ -316,12 +316,3 @@ def _corrected(line: str) -> str:
 
 def _as_name(text: str) -> str:
     return re.sub(r"[^A-Za-z0-9_.\-]+", "_", text.strip()).strip("_-") or "name"
-
-
-def _first_value(values: str) -> str:
-    """Give the first of a sweep's values, for an error's example."""
-    try:
-        found = python_literal(values)
-    except ValueError:
-        return "0.1"
-    return str(found[0]) if isinstance(found, list | tuple) and found else "0.1"

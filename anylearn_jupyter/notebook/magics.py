@@ -22,6 +22,7 @@ from anylearn_jupyter.notebook.options import TRAIN_ARGUMENTS, declared, parser_
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
+    from anylearn_jupyter.submit.sweep import Sweep
     from anylearn_jupyter.submit.task import TrainTask
 
 F = TypeVar("F", bound=Callable[..., object])
@@ -70,7 +71,7 @@ class AnylearnMagics(Magics):
     @no_var_expand
     @declared(*TRAIN_ARGUMENTS)
     @_line_or_cell
-    def anylearn_train(self, line: str, cell: str | None = None) -> TrainTask | None:
+    def anylearn_train(self, line: str, cell: str | None = None) -> TrainTask | Sweep | None:
         """Train a script: each line below is one of its hyperparameters.
 
         ::
@@ -115,7 +116,7 @@ class AnylearnMagics(Magics):
     def anylearn_tasks(self, line: str) -> None:
         """List the tasks that were submitted from this machine, newest first."""
         given = parse_line(parser_of(self.anylearn_tasks), line)
-        from anylearn_jupyter.notebook.companions import list_tasks
+        from anylearn_jupyter.notebook.task_list import list_tasks
 
         list_tasks(self._running, everything=given.all)
 
@@ -145,6 +146,33 @@ class AnylearnMagics(Magics):
         from anylearn_jupyter.notebook.companions import stop
 
         stop(self._running, given.ids)
+
+    @no_var_expand
+    @declared(
+        argument("id", metavar="ID", help=_ID_HELP),
+        argument(
+            "--set",
+            action="append",
+            default=[],
+            metavar="NAME=VALUE",
+            help="another value for a hyperparameter, as in a training cell; null for none",
+        ),
+        argument(
+            "--exact",
+            action="store_true",
+            help="with the code, data and values of then; default: what is there now",
+        ),
+        argument("-o", "--out", metavar="VAR", help="keep the new task in this variable"),
+    )
+    @_line
+    def anylearn_retry(self, line: str) -> None:
+        """Submit a task again and show it: with other values, or exactly as it was."""
+        given = parse_line(parser_of(self.anylearn_retry), line)
+        from anylearn_jupyter.notebook.retrying import retry
+        from anylearn_jupyter.notebook.training import check_variable
+
+        variable = check_variable(given.out)
+        retry(self._running, given.id, settings=given.set, exact=given.exact, variable=variable)
 
     @no_var_expand
     @declared(

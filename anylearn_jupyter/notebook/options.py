@@ -82,6 +82,18 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
     argument(
         "--hyperparams-delimeter", metavar="TEXT", help="between name and value; default: a space"
     ),
+    argument_group("several trainings, for lines `NAME in values` of the body"),
+    argument(
+        "--sweep",
+        metavar="HOW",
+        help="grid (default: each value with each), zip (the first with the first) or random:N "
+        "(N draws; random:N,seed=S for others)",
+    ),
+    argument(
+        "--parallel",
+        metavar="K",
+        help="so many of them at once, at most; default: as many as there is room for",
+    ),
     argument_group("data"),
     argument(
         "-d",

@@ -15,10 +15,13 @@ from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
 from anylearn_jupyter.notebook.plan_view import show_plan
 from anylearn_jupyter.notebook.printing import name_of, say
+from anylearn_jupyter.notebook.running_sweep import train_sweep
 from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
+from anylearn_jupyter.notebook.swept import swept_notes
 from anylearn_jupyter.notebook.training import Training, check_variable, training
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.planning import plan
+from anylearn_jupyter.submit.sweep import Sweep
 from anylearn_jupyter.submit.task import TrainTask
 
 if TYPE_CHECKING:
@@ -27,7 +30,7 @@ if TYPE_CHECKING:
 
 def train(
     shell: InteractiveShell, given: argparse.Namespace, body: str, *, configured_server: str = ""
-) -> TrainTask | None:
+) -> TrainTask | Sweep | None:
     """Carry out a training cell.
 
     Parameters
@@ -43,8 +46,8 @@ def train(
 
     Returns
     -------
-    TrainTask or None
-        None with ``--plan``.
+    TrainTask, Sweep or None
+        A sweep where the cell has values to try; None with ``--plan``.
 
     Raises
     ------
@@ -60,12 +63,22 @@ def train(
     reuse = reuses(given, headless=headless)
     wanted = training(given, body, Names(shell.user_ns), configured_server=configured_server)
     if given.plan:
-        show_plan(shell, plan(wanted.request), wanted.notes)
+        show_plan(shell, plan(wanted.request), (*wanted.notes, *swept_notes(wanted.sweep)))
         return None
+    waits = _waits(given, headless=headless)
+    if wanted.sweep is not None:
+        return train_sweep(
+            shell,
+            wanted.sweep,
+            wanted.notes,
+            headless=headless,
+            waits=waits,
+            reuse=reuse,
+            variable=variable,
+        )
     task = _submitted(shell, wanted, headless=headless, reuse=reuse)
     if variable is not None:
         shell.user_ns[variable] = task
-    waits = _waits(given, headless=headless)
     if headless and waits:
         watch_to_the_end(task)
     elif headless:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 
 MAX_POINTS = 2_000
@@ -25,6 +26,8 @@ class Series:
         How many points there have been.
     generation : int
         Changes when points that were given before are replaced; till then they only grow.
+    low, high : float
+        The lowest and the highest value; infinite before the first.
     """
 
     def __init__(self, name: str) -> None:
@@ -32,6 +35,8 @@ class Series:
         self.count = 0
         self.generation = 0
         self.last: Point | None = None
+        self.low = math.inf
+        self.high = -math.inf
         self._kept: list[Point] = []
         self._waiting: list[Point] = []
         self._each = 1  # so many points of the script's stand behind each that is kept
@@ -40,6 +45,7 @@ class Series:
         """Take the next point."""
         self.count += 1
         self.last = (step, value)
+        self.low, self.high = min(self.low, value), max(self.high, value)
         if self._each == 1:
             self._kept.append(self.last)
         else:

@@ -19,6 +19,7 @@ from anylearn_jupyter.notebook.line_store import LineStore
 from anylearn_jupyter.notebook.series import Point, Series
 from anylearn_jupyter.notebook.terminal import TerminalText
 from anylearn_jupyter.submit.metric_lines import MetricReader, Progress
+from anylearn_jupyter.submit.sweep_ranking import Extent
 
 TAIL_LINES = 24
 """Lines of the log that a static view shows."""
@@ -165,6 +166,11 @@ class TaskView:
         """Whether nothing more will come."""
         return self._ended or self._gone
 
+    @property
+    def gone(self) -> bool:
+        """Whether the server has no such task any more."""
+        return self._gone
+
     def take(self, event: Event) -> None:
         """Take what happened to the task, in order."""
         with self._lock:
@@ -228,6 +234,15 @@ class TaskView:
                 cause=cause_of(tail) if self._detail.phase == TaskPhase.FAILED else (),
                 series=tuple((one.name, one.points()) for one in self._series.values()),
             )
+
+    def extents(self) -> dict[str, Extent]:
+        """Give the newest, lowest and highest value of each metric, in their order."""
+        with self._lock:
+            return {
+                one.name: Extent(one.last[1], one.low, one.high)
+                for one in self._series.values()
+                if one.last is not None
+            }
 
     def progress(self) -> tuple[Progress | None, float | None]:
         """Give the progress, and the seconds that are left."""

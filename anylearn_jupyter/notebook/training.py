@@ -27,9 +27,11 @@ from anylearn_jupyter.notebook.inputs import (
     variables,
 )
 from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
-from anylearn_jupyter.notebook.values import SHELL_WORK, values_of
+from anylearn_jupyter.notebook.swept import sweep_request, swept_points
+from anylearn_jupyter.notebook.values import SHELL_WORK, layered, values_of
 from anylearn_jupyter.submit.command import entry_command, entry_module, entry_script
 from anylearn_jupyter.submit.request import DEFAULT_MIRROR, TrainRequest
+from anylearn_jupyter.submit.sweep_request import SweepRequest
 
 
 @dataclass(frozen=True)
@@ -42,10 +44,13 @@ class Training:
         What to train.
     notes : tuple of str
         What the user should know, a sentence each.
+    sweep : SweepRequest or None
+        Where it asks for several trainings: all of them, `request` being the first.
     """
 
     request: TrainRequest
     notes: tuple[str, ...] = ()
+    sweep: SweepRequest | None = None
 
 
 def training(
@@ -79,7 +84,12 @@ def training(
     entrypoint = _entrypoint(options, directory)
     data = mounted(options)
     parser, note = _script_parser(entrypoint, directory, options)
-    values = values_of(options, read_body(body, names), data, parser, entrypoint or "")
+    layers = layered(options, read_body(body, names))
+    points = swept_points(options, layers)
+    values, *more = [
+        values_of(options, layers.at(dict(point)), data, parser, entrypoint or "")
+        for point in points or [()]
+    ]
     project_id, project_name = project(options)
     request = TrainRequest(
         entrypoint=values.entrypoint or entrypoint,
@@ -107,7 +117,10 @@ def training(
         polling_s=polling_s(options),
         uploader=uploader(options),
     )
-    return Training(request, (note,) if note and values.given else ())
+    sweep = None
+    if points:
+        sweep = sweep_request(options, request, list(zip(points, [values, *more], strict=True)))
+    return Training(request, (note,) if note and values.given else (), sweep)
 
 
 def check_variable(name: str | None) -> str | None:

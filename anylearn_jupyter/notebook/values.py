@@ -10,7 +10,7 @@ import re
 import shlex
 import tomllib
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,11 +24,45 @@ from anylearn_jupyter.notebook.subcommands import choose, words_after_script
 from anylearn_jupyter.submit.command import command_text, train_command
 from anylearn_jupyter.submit.published import checked_hyperparams
 from anylearn_jupyter.submit.request import DataInput
+from anylearn_jupyter.submit.sweep_points import Between, Choices, Dimension
 
 SHELL_WORK = re.compile(r"[$`;&|<>]")
 """What makes a text one that only a shell can take apart."""
 
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
+
+
+@dataclass(frozen=True)
+class Layered:
+    """The values of a cell from all places, each name once.
+
+    Attributes
+    ----------
+    published : tuple
+        Names and values of ``--hyperparams``.
+    parameters : tuple of Parameter
+        The others; some may be a `Dimension`.
+    raw : tuple of str
+        The words of raw lines.
+    """
+
+    published: tuple[tuple[str, Any], ...]
+    parameters: tuple[Parameter, ...]
+    raw: tuple[str, ...]
+
+    @property
+    def dimensions(self) -> dict[str, Dimension]:
+        """What is swept, by name, in its order."""
+        found = {one.name: one.value for one in self.parameters}
+        return {name: one for name, one in found.items() if isinstance(one, Choices | Between)}
+
+    def at(self, point: Mapping[str, object]) -> Layered:
+        """Give the values of one point of a sweep."""
+        parameters = (
+            replace(one, value=point[one.name]) if one.name in point else one
+            for one in self.parameters
+        )
+        return replace(self, parameters=tuple(parameters))
 
 
 @dataclass(frozen=True)
@@ -59,34 +93,44 @@ class Values:
         return bool(self.hyperparams or self.raw_arguments)
 
 
+def layered(options: GivenOptions, body: Body) -> Layered:
+    """Join the places where values stand; each expression is evaluated once.
+
+    Raises
+    ------
+    OptionError
+        A name is given twice in one of them, or a file or a value cannot be read.
+    """
+    return Layered(_published(options), tuple(_layered(options, body)), body.raw)
+
+
 def values_of(
     options: GivenOptions,
-    body: Body,
+    layers: Layered,
     data: tuple[DataInput, ...],
     parser: ScriptParser | None,
     entrypoint: str,
 ) -> Values:
-    """Join the layers, put the values on the command line, and check it.
+    """Put the values on the command line, and check it.
 
     Raises
     ------
     OptionError
         A name is given twice, or the script's parser would refuse something.
     """
-    layered = _layered(options, body)
-    published = _published(options)
+    parameters = list(layers.parameters)
     prefix, delimiter = _marks(options, parser)
     if parser is not None and parser.commands:
-        chosen = choose(parser, layered, body.raw, entrypoint, prefix)
-        parser, layered, entrypoint = chosen.parser, chosen.parameters, chosen.entrypoint
-    placed = place(layered, body.raw, parser, prefix=prefix, delimiter=delimiter)
-    names = {one.name for one in layered}
+        chosen = choose(parser, parameters, layers.raw, entrypoint, prefix)
+        parser, parameters, entrypoint = chosen.parser, chosen.parameters, chosen.entrypoint
+    placed = place(parameters, layers.raw, parser, prefix=prefix, delimiter=delimiter)
+    names = {one.name for one in parameters}
     hyperparams: tuple[tuple[str, Any], ...] = (
-        *(pair for pair in published if pair[0] not in names),
+        *(pair for pair in layers.published if pair[0] not in names),
         *placed.hyperparams,
     )
     mounts = {one.name: f"-d {one.name}=…" for one in data}
-    sources = {one.name: one.source for one in layered}
+    sources = {one.name: one.source for one in parameters}
     for name, source in mounts.items():
         if name in sources:
             raise OptionError(
