@@ -44,7 +44,10 @@ def describe(
         dirty=captured.dirty if captured else False,
         code_sent=code_sent,
         data=data,
-        params=tuple((name, plain_value(value)) for name, value in request.hyperparams),
+        params=tuple(
+            (name, str(value) if request.python_values else plain_value(value))
+            for name, value in request.hyperparams
+        ),
         command=command,
         entrypoint=request.entrypoint or "",
         output=request.output or DEFAULT_OUTPUT,

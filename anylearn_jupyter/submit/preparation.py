@@ -21,6 +21,7 @@ from anylearn_jupyter.submit.fingerprint import (
     look,
 )
 from anylearn_jupyter.submit.local_data import Content
+from anylearn_jupyter.submit.overlay import overlay_of
 from anylearn_jupyter.submit.packing_rules import PackingRules
 from anylearn_jupyter.submit.progress import Progress, tell_files
 from anylearn_jupyter.submit.ready_archive import ReadyArchive, read_archive
@@ -139,6 +140,7 @@ def capture(request: TrainRequest, directory: Path, home: Home) -> Snapshot:
             output=output,
         ),
         home=home,
+        added=overlay_of(request),
     )
     if request.require_clean and captured.dirty:
         raise SnapshotError(

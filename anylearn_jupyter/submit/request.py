@@ -16,7 +16,8 @@ from pathlib import Path
 from typing import Any
 
 from anylearn_jupyter.client.upload import ResourceUploader
-from anylearn_jupyter.submit.command import shell_text
+from anylearn_jupyter.submit.code_cell import CodeCell, python_source
+from anylearn_jupyter.submit.command import quote_value, shell_text
 
 DIGEST_FORMAT = 1
 """The format number of `TrainRequest.digest`; another number makes every digest another one."""
@@ -138,6 +139,9 @@ class TrainRequest:
         An address or ``local``. Default: this process's server.
     working_dir : Path
         Where it was submitted from, absolute: what `%anylearn_resume` goes by.
+    code_cell : CodeCell or None
+        A cell that is the script; it travels with the code directory. Where its values are
+        assigned, `hyperparams` are Python source instead of shell text.
     polling_s : float
         Seconds between two questions about a resource that the server is still processing, at most.
     uploader : object or None
@@ -176,6 +180,7 @@ class TrainRequest:
     exclude: tuple[str, ...] = ()
     server: str | None = None
     working_dir: Path = field(default_factory=Path.cwd)
+    code_cell: CodeCell | None = None
     polling_s: float = 5.0
     uploader: ResourceUploader | None = field(default=None, compare=False, repr=False)
 
@@ -183,6 +188,26 @@ class TrainRequest:
     def is_code_on_server(self) -> bool:
         """Whether the code is named by what it is called on the server."""
         return self.algorithm_id is not None or self.algorithm_fullname is not None
+
+    @property
+    def python_values(self) -> bool:
+        """Whether the values in `hyperparams` are Python source; else they are shell text."""
+        return self.code_cell is not None and self.code_cell.assigned
+
+    @property
+    def arguments(self) -> tuple[tuple[str, Any], ...]:
+        """The hyperparameters that stand on the command line, as shell text."""
+        return () if self.python_values else self.hyperparams
+
+    def value_text(self, value: object) -> str:
+        """Write a plain value as `hyperparams` of this request have it.
+
+        Raises
+        ------
+        OptionError
+            It has no such form.
+        """
+        return python_source(value) if self.python_values else quote_value(value)
 
     def digest(
         self, snapshot_id: str, fingerprints: Mapping[Path, str], *, server: str | None = None
@@ -240,7 +265,7 @@ class TrainRequest:
         plain = {
             name: getattr(self, name)
             for name in self.__dataclass_fields__
-            if name not in ("data", "hyperparams", "uploader")
+            if name not in ("data", "hyperparams", "code_cell", "uploader")
         }
         return {
             **plain,
@@ -248,6 +273,7 @@ class TrainRequest:
             "working_dir": str(self.working_dir),
             "hyperparams": [[name, _kept(value)] for name, value in self.hyperparams],
             "data": [one.to_json() for one in self.data],
+            "code_cell": self.code_cell.to_json() if self.code_cell else None,
         }
 
     @classmethod
@@ -264,6 +290,7 @@ class TrainRequest:
             own[name] = tuple(own.get(name, ()))
         own["data"] = tuple(DataInput.from_json(one) for one in own.get("data", ()))
         own["algorithm_dir"] = Path(own["algorithm_dir"]) if own.get("algorithm_dir") else None
+        own["code_cell"] = CodeCell.from_json(own["code_cell"]) if own.get("code_cell") else None
         own["working_dir"] = Path(own.get("working_dir") or Path.cwd())
         own.pop("uploader", None)
         return cls(**own)

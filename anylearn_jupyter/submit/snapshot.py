@@ -8,8 +8,9 @@ machine and at any time.
 Git says which files there are (`listing`). What it would do with them then is done here, without a
 process: hashing, trees, the commit, the few objects of an edit, and the pack that carries them.
 
-What is in the tree and not on disk as such: notebooks without their outputs, and an empty
-``requirements.txt`` where the directory has none, since servers expect one.
+What is in the tree and not on disk as such: notebooks without their outputs, an empty
+``requirements.txt`` where the directory has none, since servers expect one, and the files that a
+request adds (`overlay`).
 
 Notes
 -----
@@ -23,7 +24,7 @@ import os
 import re
 import tempfile
 import time
-from collections.abc import Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Mapping, Set
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -39,6 +40,7 @@ from anylearn_jupyter.submit.git_objects import (
 )
 from anylearn_jupyter.submit.globs import literal
 from anylearn_jupyter.submit.notebooks import without_outputs
+from anylearn_jupyter.submit.overlay import check_overlay, with_overlay
 from anylearn_jupyter.submit.packing import pack_directory, resolved_directory
 from anylearn_jupyter.submit.packing_list import (
     FileLook,
@@ -246,7 +248,11 @@ class Snapshot:
 
 
 def snapshot(
-    directory: Path, rules: PackingRules | None = None, *, home: Home | None = None
+    directory: Path,
+    rules: PackingRules | None = None,
+    *,
+    home: Home | None = None,
+    added: Mapping[str, bytes] | None = None,
 ) -> Snapshot:
     """Capture a code directory as a commit; nothing in it, and no repository of its, is touched.
 
@@ -258,6 +264,8 @@ def snapshot(
         What the task adds to the packing rules.
     home : Home, optional
         Where our own repositories are.
+    added : Mapping, optional
+        Files that travel along and are not in the directory: their content by their path.
 
     Returns
     -------
@@ -269,7 +277,7 @@ def snapshot(
     SnapshotError
         The directory cannot be captured; the sentence names the file and the way out.
     OptionError
-        A pattern of the rules cannot be used.
+        A pattern of the rules cannot be used, or the directory has a file of an added one's name.
     """
     root = resolved_directory(directory)
     home = home or Home()
@@ -278,8 +286,9 @@ def snapshot(
         for attempt in range(1, _TRIES + 1):
             record = store.open()
             packing = pack_directory(root, rules or PackingRules(), home, store.git_dir)
+            check_overlay(packing, added or {})
             try:
-                return _Capture(store, record, packing).make()
+                return _Capture(store, record, packing, added or {}).make()
             except (GitFailed, FilesChanged) as error:
                 _name_what_cannot_be_read(packing)
                 if attempt == _TRIES:
@@ -297,12 +306,19 @@ def snapshot(
 class _Capture:
     """Reads what has changed, and writes blobs, trees and commit."""
 
-    def __init__(self, store: SnapshotStore, record: StoreRecord, packing: PackingList) -> None:
+    def __init__(
+        self,
+        store: SnapshotStore,
+        record: StoreRecord,
+        packing: PackingList,
+        added: Mapping[str, bytes],
+    ) -> None:
         self._store = store
         self._record = record
         self._packing = packing
+        self._added = added
         self._notes = list(packing.notes)
-        self._total_bytes = packing.total_bytes
+        self._total_bytes = packing.total_bytes + sum(map(len, added.values()))
         self._known: dict[str, KnownFile] = {}
 
     def make(self) -> Snapshot:
@@ -310,6 +326,8 @@ class _Capture:
         known = self._store.objects_of(self._record.recent[-1][1]) if self._record.recent else set()
         with ObjectSink(self._store, known) as sink:
             entries = {file.path: self._entry(file, sink) for file in self._packing.files}
+            for path, data in self._added.items():
+                entries[path] = TreeEntry(b"100644", sink.add(GitObject("blob", data)))
             self._add_requirements(entries, sink)
             try:
                 trees = [sink.add(tree) for tree in trees_of(entries)]
@@ -323,7 +341,7 @@ class _Capture:
         return Snapshot(
             commit=commit.hex(),
             tree=trees[-1].hex(),
-            packing=self._packing,
+            packing=with_overlay(self._packing, self._added),
             total_bytes=self._total_bytes,
             notes=tuple(self._notes),
             _store=self._store,

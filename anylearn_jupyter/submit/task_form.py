@@ -51,7 +51,7 @@ class TaskCommand:
             if name:
                 mounts.setdefault(name, []).append(resource_id)
         entrypoint, params = train_command(
-            request.entrypoint or "", request.hyperparams, mounts, request.raw_arguments
+            request.entrypoint or "", request.arguments, mounts, request.raw_arguments
         )
         prefix, delimiter = request.hyperparams_prefix, request.hyperparams_delimeter
         text = command_text(entrypoint, params, prefix, delimiter)
