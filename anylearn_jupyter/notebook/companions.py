@@ -1,11 +1,10 @@
-"""The line magics about tasks that were submitted: list, resume, read, stop, fetch."""
+"""The line magics that work with tasks that were submitted: resume, read, stop, fetch."""
 
 from __future__ import annotations
 
 import re
 from collections import deque
 from collections.abc import Iterable, Sequence
-from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,70 +14,15 @@ from anylearn_jupyter.notebook.ansi import plain
 from anylearn_jupyter.notebook.card import show_static, show_task
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.headless import is_headless
-from anylearn_jupyter.notebook.printing import name_of, say, show_table
+from anylearn_jupyter.notebook.named_tasks import one_task, tasks_named
+from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.terminal import TerminalText, size_text
 from anylearn_jupyter.submit.outcome import outcome_text
 from anylearn_jupyter.submit.task import TrainTask
-from anylearn_jupyter.submit.tasks import find_task, recent_tasks, unfinished_tasks
+from anylearn_jupyter.submit.tasks import unfinished_tasks
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-LISTED_TASKS = 20
-"""Tasks that the table shows without ``--all``."""
-
-
-def tasks_named(templates: Iterable[str], names: Names) -> list[TrainTask]:
-    """Find the tasks that somebody means, in order.
-
-    Parameters
-    ----------
-    templates : iterable of str
-        Each an id or its unique beginning, a name, ``last``, or a variable or ``{expression}`` that
-        holds a task or a list of tasks.
-    names : Names
-        The user's variables.
-
-    Raises
-    ------
-    OptionError, NotFound
-        One fits several tasks, or none.
-    """
-    found: list[TrainTask] = []
-    for template in templates:
-        value = names.value(template)
-        if isinstance(value, str) and value.isidentifier() and names.has(value):
-            held = _tasks_in(names.variable(value))
-            if held is not None:
-                found += held
-                continue
-        held = _tasks_in(value)
-        found += [find_task(str(value))] if held is None else held
-    return found
-
-
-def one_task(template: str, names: Names) -> TrainTask:
-    """Find the one task that somebody means.
-
-    Raises
-    ------
-    OptionError, NotFound
-        It is several, or none.
-    """
-    found = tasks_named([template], names)
-    if len(found) != 1:
-        raise OptionError(f"{template} holds {len(found)} tasks; name one of them.")
-    return found[0]
-
-
-def _tasks_in(value: object) -> list[TrainTask] | None:
-    """Give the tasks that a value holds; None where it is neither a task nor a list of them."""
-    if isinstance(value, TrainTask):
-        return [value]
-    if isinstance(value, list | tuple) and all(isinstance(one, TrainTask) for one in value):
-        return list(value)
-    return None
-
 
 # %anylearn_resume
 
@@ -122,46 +66,6 @@ def _unfinished(*, everything: bool) -> list[TrainTask]:
             "shows them too."
         )
     return tasks
-
-
-# %anylearn_tasks
-
-
-def list_tasks(shell: InteractiveShell, *, everything: bool) -> None:
-    """Show the newest tasks of this machine's ledger in a table, the unfinished ones refreshed."""
-    asked = {task.id: task for task in unfinished_tasks()}
-    listed = recent_tasks(None if everything else LISTED_TASKS)
-    if not listed:
-        say("No task was submitted from this machine yet; `%%anylearn_train train.py` makes one.")
-        return
-    tasks = [asked.get(task.id, task) for task in listed]
-    heads = ("name", "state", "submitted", "server", "directory", "id")
-    show_table(shell, heads, [_row(task) for task in tasks])
-    troubles = dict.fromkeys(task.trouble for task in tasks if task.trouble)
-    for trouble in troubles:
-        say(f"Some states are as last seen: {one_line(trouble)}")
-
-
-def _row(task: TrainTask) -> list[str]:
-    record = task.record
-    submitted = ""
-    if record.submitted_ms:
-        moment = datetime.fromtimestamp(record.submitted_ms / 1000).astimezone()
-        submitted = f"{moment:%Y-%m-%d %H:%M}"
-    return [
-        task.name,
-        outcome_text(task.detail),
-        submitted,
-        task.server,
-        _short(record.working_dir),
-        task.id,
-    ]
-
-
-def _short(directory: str) -> str:
-    """Write a directory relative to the one of the user, if it is in there."""
-    path = Path(directory)
-    return f"~/{path.relative_to(Path.home())}" if path.is_relative_to(Path.home()) else directory
 
 
 # %anylearn_logs

@@ -1,0 +1,138 @@
+"""``%anylearn_retry``: a task submitted again, with values changed, or exactly as it was."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Sequence
+from contextlib import nullcontext
+from dataclasses import replace
+from typing import TYPE_CHECKING
+
+from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.notebook.card import show_task
+from anylearn_jupyter.notebook.discover import read_script
+from anylearn_jupyter.notebook.expressions import Names
+from anylearn_jupyter.notebook.grammar import Parameter, read_setting
+from anylearn_jupyter.notebook.headless import is_headless, watch_to_the_end
+from anylearn_jupyter.notebook.named_tasks import one_task
+from anylearn_jupyter.notebook.placing import Placed, place
+from anylearn_jupyter.notebook.printing import name_of, say
+from anylearn_jupyter.notebook.refusals import check_names, check_words
+from anylearn_jupyter.notebook.script_parser import ScriptParser
+from anylearn_jupyter.notebook.subcommands import words_after_script
+from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
+from anylearn_jupyter.notebook.values import SHELL_WORK
+from anylearn_jupyter.submit.again import request_again
+from anylearn_jupyter.submit.command import command_text, entry_script, shell_text, train_command
+from anylearn_jupyter.submit.exact import submit_exactly
+from anylearn_jupyter.submit.pipeline import submit
+from anylearn_jupyter.submit.request import TrainRequest
+
+if TYPE_CHECKING:
+    from IPython.core.interactiveshell import InteractiveShell
+
+
+def retry(
+    shell: InteractiveShell,
+    task_id: str,
+    *,
+    settings: Sequence[str],
+    exact: bool,
+    variable: str | None,
+) -> None:
+    """Submit a task again and show it as a training cell does: its card, or headless its log.
+
+    Parameters
+    ----------
+    settings : sequence of str
+        Each ``NAME=value`` as ``--set`` of a training cell has it.
+    exact : bool
+        With the code, data and values of then; excludes settings.
+    variable : str or None
+        The variable that keeps the new task.
+
+    Raises
+    ------
+    OptionError, NotFound, SnapshotError, DataError
+        What cannot be repeated; nothing has been sent.
+    TaskFailed
+        Headless: it ended, and not well.
+    """
+    headless = is_headless(shell)
+    names = Names(shell.user_ns)
+    record = one_task(task_id, names).record
+    if exact and settings:
+        raise OptionError("--exact changes nothing; leave out either --exact or --set.")
+    changes = [read_setting(text, "--set", names) for text in settings]
+    request = changed(request_again(record, {}), changes)
+    with nullcontext(PlainProgress()) if headless else line_progress(shell) as progress:
+        if exact:
+            task = submit_exactly(record, request, progress).task
+        else:
+            task = submit(request, progress).task
+    if variable is not None:
+        shell.user_ns[variable] = task
+    if headless:
+        watch_to_the_end(task)
+    else:
+        say(f"Task {name_of(task)} is {record.name} again.")
+        show_task(task)
+
+
+def changed(request: TrainRequest, changes: Sequence[Parameter]) -> TrainRequest:
+    """Give a request with other values, put on the command line as the script takes them.
+
+    Raises
+    ------
+    OptionError
+        A name is given twice, or the script would refuse it or its value.
+    """
+    if not changes:
+        return request
+    sources = {one.name: one.source for one in changes}
+    if len(sources) < len(changes):
+        twice = next(one.name for one in changes if sources[one.name] != one.source)
+        raise OptionError(f"--set gives {twice!r} twice; keep one of them.")
+    parser = _parser_of(request)
+    prefix, delimiter = request.hyperparams_prefix, request.hyperparams_delimeter
+    placed = place(changes, (), parser, prefix=prefix, delimiter=delimiter)
+    # What says no to a flag is another word than what says yes.
+    gone = set(sources) | {f"no-{name}" for name in sources}
+    new = dict(placed.hyperparams)
+    kept = {name: value for name, value in request.hyperparams if name not in gone - set(new)}
+    raw = " ".join(filter(None, (request.raw_arguments, placed.raw_arguments)))
+    again = replace(request, hyperparams=tuple((kept | new).items()), raw_arguments=raw)
+    if parser is not None:
+        _check(again, parser, placed, {prefix + name: text for name, text in sources.items()})
+    return again
+
+
+def _parser_of(request: TrainRequest) -> ScriptParser | None:
+    """Read the script's parser as it is now; None where there is none that can be read."""
+    script = entry_script(request.entrypoint or "")
+    directory = request.algorithm_dir
+    if script is None or directory is None or not (directory / script).is_file():
+        return None
+    return read_script(directory / script, script, root=directory).parser
+
+
+def _check(
+    request: TrainRequest, parser: ScriptParser, placed: Placed, sources: dict[str, str]
+) -> None:
+    """Refuse what the script's parser would refuse."""
+    prefix = request.hyperparams_prefix
+    negated = {prefix + name for name in placed.negated}
+    check_names(parser, {word: text for word, text in sources.items() if word not in negated})
+    mounts: dict[str, list[str]] = {}
+    for one in request.data:
+        mounts.setdefault(one.name, []).append("data")
+    start, params = train_command("", request.hyperparams, mounts, request.raw_arguments)
+    texts = [shell_text(value) for _, value in request.hyperparams]
+    first = words_after_script(request.entrypoint or "")
+    if first is None or any(SHELL_WORK.search(text) for text in texts):
+        return  # only a shell could tell
+    try:
+        tail = shlex.split(command_text(start, params, prefix, request.hyperparams_delimeter))
+    except ValueError:
+        return
+    check_words(parser, [*first, *tail], sources)
