@@ -26,6 +26,7 @@ from anylearn_jupyter.submit.sweep_ranking import (
 )
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.tasks import refresh
+from anylearn_jupyter.submit.time_limit import time_limit
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -142,19 +143,11 @@ class Sweep:
             By the user; the tasks go on.
         """
         self.refresh()
-        stop = threading.Event()
-        timer = threading.Timer(timeout_s, stop.set) if timeout_s is not None else None
-        if timer is not None:
-            timer.daemon = True
-            timer.start()
         try:
-            self._wait_for_end(stop)
+            with time_limit(timeout_s) as up:
+                self._wait_for_end(up)
         except KeyboardInterrupt:
             raise Interrupted(self.goes_on_text()) from None
-        finally:
-            stop.set()
-            if timer is not None:
-                timer.cancel()
         return self.counts()
 
     def goes_on_text(self) -> str:

@@ -1,8 +1,9 @@
 """Submitting a sweep: one snapshot and one upload for all, then a task for each point.
 
-Each task is created exactly once, as a single one is: its key is written down before it is asked
-for, under the digest of the sweep and its own place. A sweep whose submission broke off is gone on
-with by the next submission of the same.
+The key of each task is written down before it is asked for, under the digest of the sweep and its
+own place. A sweep whose submission broke off is gone on with by the next submission of the same.
+What is not covered: a process that dies after a creation is settled and before the task's record
+is written; the next submission makes that one task again.
 """
 
 from __future__ import annotations

@@ -33,6 +33,7 @@ from anylearn_jupyter.submit.metric_lines import METRIC_MARK, MetricPoint, Metri
 from anylearn_jupyter.submit.objects.log_lines import PLATFORM_LINE
 from anylearn_jupyter.submit.objects.published_task import PublishedTask
 from anylearn_jupyter.submit.outcome import outcome_text
+from anylearn_jupyter.submit.time_limit import time_limit
 
 _TAIL_BYTES = 65_536
 _SHOWN_LINES = 15
@@ -103,18 +104,8 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
         """
         if self._detail.finished:
             return self._detail
-        stop = threading.Event()
-        timer = threading.Timer(timeout_s, stop.set) if timeout_s is not None else None
-        if timer is not None:
-            timer.daemon = True
-            timer.start()
-        try:
-            with self.outliving_interrupts():
-                self._wait_for_end(stop)
-        finally:
-            stop.set()
-            if timer is not None:
-                timer.cancel()
+        with time_limit(timeout_s) as up, self.outliving_interrupts():
+            self._wait_for_end(up)
         return self._detail
 
     @contextmanager
