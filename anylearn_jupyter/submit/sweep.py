@@ -154,8 +154,8 @@ class Sweep:
         """Say that the tasks go on when one stops to watch them."""
         task = self.tasks[0].id
         return (
-            f"the sweep {one_line(self.name)} goes on. `%anylearn_resume {task}` shows it; its "
-            "table, or `.stop()` of the variable that holds it, stops it."
+            f"the sweep {one_line(self.name)} goes on. `%anylearn_resume {task}` shows "
+            "its first task; `.stop()` of the variable that holds it stops all."
         )
 
     def _wait_for_end(self, stop: threading.Event) -> None:
