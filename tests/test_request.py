@@ -16,6 +16,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from anylearn_jupyter.submit.code_cell import CodeCell
 from anylearn_jupyter.submit.request import DataInput, InputKind, TrainRequest
 
 SNAPSHOT = "a" * 40
@@ -53,13 +54,14 @@ def digest(request: TrainRequest, snapshot: str = SNAPSHOT, **more: Any) -> str:
         {"include": ("*.log",), "exclude": ("*.md",)},
         {"polling_s": 1.0},
         {"uploader": object()},
+        {"code_cell": CodeCell("print(1)\n", lines_above=1, assigned=False)},
         {"data": REQUEST.data[::-1]},
         {"env": REQUEST.env[::-1]},
         {"hyperparams": (("lr", "0.1"), ("name", ["a b"]), ("fast", ""))},
     ],
 )
 def test_what_computes_the_same_has_the_same_digest(changes: dict[str, Any]) -> None:
-    """What the globs do shows in the snapshot; a number and its text are one on a command line."""
+    """What the globs and a cell do shows in the snapshot; a number and its text are one on a command line."""
     assert digest(replace(REQUEST, **changes)) == digest(REQUEST)
 
 
