@@ -61,7 +61,7 @@ def digest(request: TrainRequest, snapshot: str = SNAPSHOT, **more: Any) -> str:
     ],
 )
 def test_what_computes_the_same_has_the_same_digest(changes: dict[str, Any]) -> None:
-    """What the globs and a cell do shows in the snapshot; a number and its text are one on a command line."""
+    """Globs and a cell show in the snapshot; a number and its text are one on a command line."""
     assert digest(replace(REQUEST, **changes)) == digest(REQUEST)
 
 
