@@ -527,8 +527,19 @@ def test_tab_completes_tasks_from_the_ledger(shell: Shell, home: Path) -> None:
     shell.run("%%anylearn_train train.py -n 'digits' -o task")
     assert completions(shell, "%anylearn_logs la") == ["last"]
     assert completions(shell, "%anylearn_resume dig") == ["digits"]
-    assert completions(shell, "%anylearn_stop TRA") == [shell["task"].id]
+    for magic in ("results", "show", "retry"):
+        assert completions(shell, f"%anylearn_{magic} TRA") == [shell["task"].id]
     assert completions(shell, "%anylearn_logs --t") == ["--tail"]
+
+
+def test_tab_after_stop_offers_what_can_be_stopped(shell: Shell, tmp_path: Path) -> None:
+    shell.run("%%anylearn_train train.py -n ended")
+    assert "ended" not in completions(shell, "%anylearn_stop e")
+    assert "last" not in completions(shell, "%anylearn_stop la")
+    shell.run(f"%%anylearn_train train.py -n goes --noblock -o task\nuntil = {tmp_path / 'go'}")
+    assert completions(shell, "%anylearn_stop g") == ["goes"]
+    assert completions(shell, "%anylearn_stop la") == ["last"]
+    assert completions(shell, "%anylearn_stop TRA") == [shell["task"].id]
 
 
 def test_the_body_and_other_lines_complete_as_ever(shell: Shell) -> None:

@@ -31,7 +31,10 @@ MAX_PATHS = 100
 """Files and folders that are offered at once."""
 
 _LINE = re.compile(r"(?:.*=\s*)?%{1,2}(anylearn_\w+)\s")
-_TAKES_TASK = ("anylearn_resume", "anylearn_logs", "anylearn_stop", "anylearn_results")
+_TAKES_TASK = (
+    *("anylearn_resume", "anylearn_logs", "anylearn_stop", "anylearn_results"),
+    *("anylearn_retry", "anylearn_show"),
+)
 
 
 class MagicMatcher:
@@ -66,7 +69,8 @@ class MagicMatcher:
             known = [one for one in option_strings(parser) if one.startswith("--")]
             return [word for word in known if word.startswith(fragment)]
         if name in _TAKES_TASK:
-            return [word for word in known_tasks() if word.startswith(fragment)]
+            known = known_tasks(unfinished=name == "anylearn_stop")
+            return [word for word in known if word.startswith(fragment)]
         if name == "anylearn_train":
             start, sign, path = fragment.rpartition("=")
             return [start + sign + found for found in _paths(path)]
@@ -83,8 +87,14 @@ def matcher_for(magics: AnylearnMagics) -> Any:
     return context_matcher(identifier="anylearn_jupyter.magics")(anylearn_matcher)
 
 
-def known_tasks() -> list[str]:
-    """Give what names a task: ``last``, and the names and ids of the newest in the ledger."""
+def known_tasks(*, unfinished: bool = False) -> list[str]:
+    """Give what names a task: ``last``, and the names and ids of the newest in the ledger.
+
+    Parameters
+    ----------
+    unfinished : bool, default False
+        Only tasks that were last seen unfinished; ``last`` if the newest one is.
+    """
     from anylearn_jupyter.errors import ConfigError
     from anylearn_jupyter.home import Home
     from anylearn_jupyter.submit.ledger import Ledger
@@ -94,11 +104,13 @@ def known_tasks() -> list[str]:
         return []
     try:
         with Ledger(home) as ledger:
-            records = ledger.tasks(MAX_TASKS)
+            newest = ledger.tasks(MAX_TASKS)
     except ConfigError:
         return []  # a completion is no place to say so; the magic itself will
+    records = [record for record in newest if not (unfinished and record.finished)]
     names = [record.name for record in records if not re.search(r"\s", record.name)]
-    return ["last", *dict.fromkeys(names), *(record.id for record in records)]
+    last = ["last"] if not unfinished or records[:1] == newest[:1] != [] else []
+    return [*last, *dict.fromkeys(names), *(record.id for record in records)]
 
 
 def _paths(fragment: str) -> list[str]:

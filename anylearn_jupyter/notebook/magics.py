@@ -176,6 +176,18 @@ class AnylearnMagics(Magics):
 
     @no_var_expand
     @declared(
+        argument("ids", nargs="+", metavar="ID", help=f"one task, or two to compare: {_ID_HELP}"),
+    )
+    @_line
+    def anylearn_show(self, line: str) -> None:
+        """Show the record of a task; of two, exactly what differs."""
+        given = parse_line(parser_of(self.anylearn_show), line)
+        from anylearn_jupyter.notebook.record_view import show
+
+        show(self._running, given.ids)
+
+    @no_var_expand
+    @declared(
         argument("id", metavar="ID", help=_ID_HELP),
         argument(
             "pattern", nargs="?", metavar="GLOB", help="which files, such as *.pt; default: all"

@@ -12,6 +12,7 @@ deleted, and `Ledger.notes` says so (faults, B5). What a server still has can be
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import secrets
@@ -28,7 +29,7 @@ from anylearn_jupyter.entities import FINAL_STATES, TaskDetail, is_id
 from anylearn_jupyter.errors import ConfigError, NotFound, OptionError
 from anylearn_jupyter.home import Home, boot_identity, make_private_directory
 from anylearn_jupyter.submit.ledger_file import is_damage, open_ledger, set_aside, storable
-from anylearn_jupyter.submit.task_record import TaskRecord, record_of, row_of
+from anylearn_jupyter.submit.task_record import TaskRecord, record_of, row_of, seen_of
 
 SETTLED_AFTER_S = 3600.0
 """Age after which a creation counts as abandoned, whatever process has its number now."""
@@ -101,7 +102,9 @@ class Ledger:
                 "UPDATE task SET state = :state, phase = :phase, seen_ms = :now, "
                 "name = coalesce(nullif(:name, ''), name), "
                 "project_id = coalesce(nullif(:project, ''), project_id), "
-                "secret_key = coalesce(nullif(:key, ''), secret_key) WHERE id = :id",
+                "secret_key = coalesce(nullif(:key, ''), secret_key), "
+                "profile = CASE WHEN json_valid(profile) "
+                "THEN json_set(profile, '$.seen', json(:seen)) ELSE profile END WHERE id = :id",
                 {
                     "state": detail.state,
                     "phase": detail.phase,
@@ -109,6 +112,7 @@ class Ledger:
                     "name": storable(detail.name),
                     "project": storable(detail.project_id),
                     "key": detail.secret_key,
+                    "seen": storable(json.dumps(seen_of(detail))),
                     "id": detail.id,
                 },
             )

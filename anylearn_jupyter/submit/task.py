@@ -28,6 +28,7 @@ from anylearn_jupyter.errors import (
     WaitEnded,
 )
 from anylearn_jupyter.home import Home
+from anylearn_jupyter.submit.compare import Comparison, compare
 from anylearn_jupyter.submit.globs import Glob
 from anylearn_jupyter.submit.metric_lines import METRIC_MARK, MetricPoint, MetricReader
 from anylearn_jupyter.submit.objects.log_lines import PLATFORM_LINE
@@ -314,6 +315,21 @@ mirror_id, create_time, finish_time, final_metric, resource_request, num_nodes, 
         from anylearn_jupyter.submit.again import submit_again
 
         return submit_again(self.record, changes, exact=exact)
+
+    def compare(self, other: TrainTask) -> Comparison:
+        """Find what differs between this task and another one, as last seen: that, and only that.
+
+        Raises
+        ------
+        NotFound
+            One was not submitted from this machine, so what was sent is not known.
+
+        Examples
+        --------
+        >>> [one.name for one in task.compare(other).differences]  # doctest: +SKIP
+        ['lr', 'outcome']
+        """
+        return compare(self, other)
 
     def results(
         self,

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import json
 import sqlite3
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
-from anylearn_jupyter.entities import FINAL_STATES
+from anylearn_jupyter.entities import FINAL_STATES, Exit, TaskDetail
 from anylearn_jupyter.submit.ledger_file import storable
 
 
@@ -30,7 +30,8 @@ class TaskRecord:
     digest : str
         `TrainRequest.digest`; empty where it was submitted elsewhere.
     profile : dict
-        ``request`` (`TrainRequest.to_json`) and ``facts`` (`Facts.to_json`).
+        ``request`` (`TrainRequest.to_json`), ``facts`` (`Facts.to_json`), and ``seen``
+        (`seen_of`) once its state was seen to change.
     submitted_ms, seen_ms : int
         Milliseconds since 1970, UTC: when it was submitted, and when its state was last seen.
     """
@@ -73,3 +74,45 @@ def record_of(row: sqlite3.Row) -> TaskRecord:
     except ValueError:
         profile = {}
     return replace(record, profile=profile if isinstance(profile, dict) else {})
+
+
+def seen_of(detail: TaskDetail) -> dict[str, Any]:
+    """Give what is kept of how a task went, beside its state: its exit and its times."""
+    return {
+        "exit": None if detail.exit is None else asdict(detail.exit),
+        "started_ms": detail.started_ms,
+        "finished_ms": detail.finished_ms,
+    }
+
+
+def detail_of(record: TaskRecord) -> TaskDetail:
+    """Give what was last seen of a task, as its server would say it."""
+    found = record.profile.get("seen")
+    seen: dict[str, Any] = found if isinstance(found, dict) else {}
+    return TaskDetail(
+        id=record.id,
+        name=record.name,
+        state=record.state,
+        phase=record.phase,
+        project_id=record.project_id,
+        secret_key=record.secret_key,
+        exit=_exit_of(seen.get("exit")),
+        created_ms=record.submitted_ms or None,
+        started_ms=_whole(seen.get("started_ms")),
+        finished_ms=_whole(seen.get("finished_ms")),
+    )
+
+
+def _exit_of(found: object) -> Exit | None:
+    if not isinstance(found, dict):
+        return None
+    kind, message = found.get("kind"), found.get("message")
+    return Exit(
+        kind=kind if isinstance(kind, str) else "unknown",
+        number=_whole(found.get("number")),
+        message=message if isinstance(message, str) else "",
+    )
+
+
+def _whole(value: object) -> int | None:
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

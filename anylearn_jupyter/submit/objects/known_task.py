@@ -13,7 +13,7 @@ from anylearn_jupyter.entities import Exit, TaskDetail, TaskState
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.submit.facts import Facts
 from anylearn_jupyter.submit.ledger import Ledger
-from anylearn_jupyter.submit.task_record import TaskRecord
+from anylearn_jupyter.submit.task_record import TaskRecord, detail_of
 
 T = TypeVar("T")
 
@@ -117,7 +117,7 @@ class KnownTask:
         self.server = record.server
         self.trouble = ""
         self.note = ""
-        self._detail = detail if detail is not None else _detail_of(record)
+        self._detail = detail if detail is not None else detail_of(record)
         for name, value in published.items():
             if name != "id":
                 self._set(name, value)
@@ -289,15 +289,3 @@ def _record_of(task_id: str) -> TaskRecord:
         if known is not None:
             return known
     return TaskRecord(id=task_id, name="", server=chosen_server() or Settings.read().host)
-
-
-def _detail_of(record: TaskRecord) -> TaskDetail:
-    return TaskDetail(
-        id=record.id,
-        name=record.name,
-        state=record.state,
-        phase=record.phase,
-        project_id=record.project_id,
-        secret_key=record.secret_key,
-        created_ms=record.submitted_ms or None,
-    )
