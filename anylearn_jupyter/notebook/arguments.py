@@ -48,11 +48,20 @@ def parse_line(
     _check_options(parser, words, body=body)
     parser.allow_abbrev = False
     try:
-        return parser.parse_args(words)
+        return _with_dashes(parser, parser.parse_args(words))
     except (UsageError, argparse.ArgumentError) as error:
         raise OptionError(
             f"%{parser.prog}: {error}; `%{parser.prog}?` shows its options."
         ) from error
+
+
+def _with_dashes(parser: argparse.ArgumentParser, found: argparse.Namespace) -> argparse.Namespace:
+    """Give a value that is two dashes back: argparse makes an empty list of `--x=--` (to 3.12)."""
+    for action in parser._actions:
+        single = isinstance(action, argparse._StoreAction) and action.nargs is None
+        if single and getattr(found, action.dest) == []:
+            setattr(found, action.dest, "--")
+    return found
 
 
 def option_strings(parser: argparse.ArgumentParser) -> list[str]:
