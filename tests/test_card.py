@@ -16,7 +16,8 @@ from typing import Any
 import pytest
 
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.notebook.widget import page_module
+from anylearn_jupyter.notebook.page_widget import page_module
+from anylearn_jupyter.notebook.widget import MODULES
 from conftest import RunningEngine
 from engine_fixtures import Talker
 from kernel_fixtures import RealKernel, kernels
@@ -332,7 +333,7 @@ def test_the_page_side_parses_no_html_and_asks_nobody() -> None:
 
 
 def test_the_modules_of_the_page_side_become_one() -> None:
-    module = page_module()
+    module = page_module(MODULES)
     assert set(re.findall(r"^import.*from '\./(\w+)\.js';$", ALL_MODULES, re.MULTILINE)) < {
         path.stem for path in STATIC.glob("*.js")
     }

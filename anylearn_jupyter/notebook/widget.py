@@ -16,13 +16,10 @@ down for the sender thread of the monitor, which is also the only one that sends
 from __future__ import annotations
 
 import logging
-import re
 import threading
 import time
-from pathlib import Path
 from typing import Any
 
-import anywidget
 import traitlets
 
 from anylearn_jupyter.client.replies import one_line
@@ -36,6 +33,7 @@ from anylearn_jupyter.notebook.descriptions import (
     state_text,
 )
 from anylearn_jupyter.notebook.monitor import monitor
+from anylearn_jupyter.notebook.page_widget import PageWidget, page_module, page_styles
 from anylearn_jupyter.notebook.series import Point
 from anylearn_jupyter.notebook.task_view import LogPart, SeriesPart, TaskView
 from anylearn_jupyter.submit.task import TrainTask
@@ -48,22 +46,11 @@ MAX_MESSAGE = 256_000
 
 _MAX_ASKED = 5_000
 _POINT_CHARACTERS = 24
-_MODULES = ("words", "colors", "store", "log", "curves", "task")
-_STATIC = Path(__file__).parent / "static"
+MODULES = ("words", "colors", "store", "log", "curves", "task")
 _logger = logging.getLogger(__name__)
 
 
-def page_module() -> str:
-    """Join the modules of the page side into one, as a widget has no other to import from."""
-    joined = []
-    for name in _MODULES:
-        source = (_STATIC / f"{name}.js").read_text(encoding="utf-8")
-        source = re.sub(r"^import .*\n", "", source, flags=re.MULTILINE)
-        joined.append(re.sub(r"^export (?!default )", "", source, flags=re.MULTILINE))
-    return "\n".join(joined)
-
-
-class TaskCard(anywidget.AnyWidget):
+class TaskCard(PageWidget):
     """The live view of one task in one cell.
 
     Parameters
@@ -78,8 +65,8 @@ class TaskCard(anywidget.AnyWidget):
     Source: notebook spec, "The views"; faults F1, F3, F4, F7, F9.
     """
 
-    _esm = page_module()
-    _css = (_STATIC / "task.css").read_text(encoding="utf-8")
+    _esm = page_module(MODULES)
+    _css = page_styles(("task",))
     task_id = traitlets.Unicode().tag(sync=True)
     header = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
@@ -100,24 +87,6 @@ class TaskCard(anywidget.AnyWidget):
         # A page that knows HTML and no widgets shows the twin, which says that and more.
         data["text/html"] = "<div></div>"
         return data
-
-    def open(self) -> None:
-        """Open the way to the page."""
-        super().open()
-        self._forget_subshell()
-
-    def _send(self, msg: Any, buffers: Any = None) -> None:
-        super()._send(msg, buffers)
-        self._forget_subshell()
-
-    def _forget_subshell(self) -> None:
-        """Let the page's messages be handled while a cell runs.
-
-        ipykernel 7.4 sends the answers on a comm to the shell that sent on it last, which would be
-        the main one, where a running cell has them wait.
-        """
-        if "_reply_subshell_id" in getattr(self.comm, "__dict__", {}):
-            del self.comm._reply_subshell_id
 
     def _received(self, widget: object, content: object, buffers: object) -> None:
         """Put a message of the page down for the sender thread."""

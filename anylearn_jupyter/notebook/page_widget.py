@@ -1,0 +1,55 @@
+"""What every live view is: a widget whose page side stands in files of ours."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+import anywidget
+
+STATIC = Path(__file__).parent / "static"
+
+
+def page_module(names: Iterable[str]) -> str:
+    """Join modules of the page side into one, as a widget has no other to import from.
+
+    Parameters
+    ----------
+    names : iterable of str
+        In the order in which they need each other; no name stands in two of them.
+    """
+    joined = []
+    for name in names:
+        source = (STATIC / f"{name}.js").read_text(encoding="utf-8")
+        source = re.sub(r"^import .*\n", "", source, flags=re.MULTILINE)
+        joined.append(re.sub(r"^export (?!default )", "", source, flags=re.MULTILINE))
+    return "\n".join(joined)
+
+
+def page_styles(names: Iterable[str]) -> str:
+    """Join the styles that a view needs."""
+    return "\n".join((STATIC / f"{name}.css").read_text(encoding="utf-8") for name in names)
+
+
+class PageWidget(anywidget.AnyWidget):
+    """A widget whose messages are also handled while a cell runs."""
+
+    def open(self) -> None:
+        """Open the way to the page."""
+        super().open()
+        self._forget_subshell()
+
+    def _send(self, msg: Any, buffers: Any = None) -> None:
+        super()._send(msg, buffers)
+        self._forget_subshell()
+
+    def _forget_subshell(self) -> None:
+        """Let the page's messages be handled while a cell runs.
+
+        ipykernel 7.4 sends the answers on a comm to the shell that sent on it last, which would be
+        the main one, where a running cell has them wait.
+        """
+        if "_reply_subshell_id" in getattr(self.comm, "__dict__", {}):
+            del self.comm._reply_subshell_id
