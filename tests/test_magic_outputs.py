@@ -18,6 +18,7 @@ from anylearn_jupyter.notebook.plan_view import show_plan
 from anylearn_jupyter.notebook.printing import show_rows, show_table
 from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
 from anylearn_jupyter.submit.facts import DataFact, Facts
+from anylearn_jupyter.submit.local_imports import LeftBehind
 from anylearn_jupyter.submit.packing_list import PackedFile, PackingList, Skipped
 from anylearn_jupyter.submit.planning import Plan
 from anylearn_jupyter.submit.request import TrainRequest
@@ -70,15 +71,19 @@ def test_rows_are_escaped(shell: Any) -> None:
     assert shell.texts[0].count(POISON) == 4
 
 
+SKIPPED = (
+    *(Skipped(f"cache{number}/", "cache", None) for number in range(7)),
+    Skipped(".env", "may hold secrets"),
+)
+
+
 def plan_of(tmp_path: Path, **facts: Any) -> Plan:
     request = TrainRequest(entrypoint="python train.py", algorithm_dir=tmp_path, env=(("A", "1"),))
     packing = PackingList(
         root=tmp_path,
         files=tuple(PackedFile(f"src/{number:02}.py", 1000) for number in range(30)),
-        skipped=(
-            *(Skipped(f"cache{number}/", "cache", None) for number in range(7)),
-            Skipped(".env", "may hold secrets"),
-        ),
+        skipped=SKIPPED,
+        nested=("src",),
         head="a" * 40,
         dirty=True,
         rules=RULES,
@@ -91,6 +96,8 @@ def plan_of(tmp_path: Path, **facts: Any) -> Plan:
         command='python train.py --data "$</data>"',
         upload_bytes=None,
         notes=("a note",),
+        skipped=SKIPPED,
+        left_behind=(LeftBehind("helper", "../helper.py", "it is elsewhere", "src/01.py"),),
     )
 
 
@@ -115,6 +122,8 @@ def test_a_plan_is_short_and_tells_everything(shell: Any, tmp_path: Path) -> Non
         "more: dataset DSET1, which is on the server",
         "there: /there (1 file, 1 byte), already there as DSET2",
         "unknown, as the server could not be asked",
+        "repository of its own: src (30 files, 30.0 kB)",
+        "src/01.py imports helper, which does not travel: ../helper.py (it is elsewhere)",
         "A=1",
         "a note",
         "another note",

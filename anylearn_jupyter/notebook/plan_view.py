@@ -1,23 +1,38 @@
-"""``--plan``: what a cell would send, for people; nothing has been sent."""
+"""``--plan``: what a cell would send, for people; nothing has been sent.
+
+`plan_text` and `plan_html` say the same; the form shows the HTML too.
+"""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
-from anylearn_jupyter.notebook.printing import show_rows
+from anylearn_jupyter.client.replies import one_line
+from anylearn_jupyter.notebook.plan_html import plan_html
+from anylearn_jupyter.notebook.plan_words import (
+    code_words,
+    command_of,
+    count_words,
+    data_words,
+    dropped,
+    left_behind_words,
+    names_words,
+    queue_words,
+    server_words,
+    time_words,
+    upload_words,
+)
+from anylearn_jupyter.notebook.printing import CELL_LIMIT, publish
 from anylearn_jupyter.notebook.terminal import size_text
-from anylearn_jupyter.submit.facts import DataFact, Facts
-from anylearn_jupyter.submit.packing_list import PackingList, Skipped
+from anylearn_jupyter.submit.packing_list import PackingList
 from anylearn_jupyter.submit.planning import Plan
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
 
-_UNSENT = re.compile(r'"\$(<[^>"]*>)"')  # a mount whose id is not known yet
 _SHOWN_FILES = 20
-_SHOWN_SKIPPED = 5
+_SHOWN_NAMES = 5
 
 
 def show_plan(shell: InteractiveShell, plan: Plan, notes: Iterable[str] = ()) -> None:
@@ -30,82 +45,66 @@ def show_plan(shell: InteractiveShell, plan: Plan, notes: Iterable[str] = ()) ->
     notes : iterable of str
         What else the user should know.
     """
-    rows = [("server", [_server(plan.facts)]), ("command", [_UNSENT.sub(r"\1", plan.command)])]
-    rows.append(("code", list(_code(plan))))
+    told = list(notes)
+    publish(shell, plan_text(plan, told), plan_html(plan, told))
+
+
+def plan_text(plan: Plan, notes: Iterable[str] = ()) -> str:
+    """Write a plan as plain text, a label and its lines each.
+
+    Parameters
+    ----------
+    plan : Plan
+        What `planning.plan` found out.
+    notes : iterable of str
+        What else the user should know.
+    """
+    lines = ["What would be sent (nothing was):"]
+    for label, texts in _rows(plan, notes):
+        for number, text in enumerate(texts):
+            lines.append(f"  {label if number == 0 else '':<9} {one_line(text, CELL_LIMIT)}")
+    return "\n".join(lines)
+
+
+def _rows(plan: Plan, notes: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
+    yield "server", [server_words(plan.facts)]
+    yield "command", [command_of(plan)]
+    yield "code", [code_words(plan), *(_contents(plan.packing) if plan.packing else ())]
     if plan.packing is not None:
-        rows.append(("left out", list(_skipped(plan.packing.skipped)) or ["nothing"]))
+        left_out = [
+            f"{names_words(one.paths, _SHOWN_NAMES)}: {one.rule}" for one in dropped(plan.skipped)
+        ]
+        yield "left out", left_out or ["nothing"]
+    if plan.left_behind:
+        yield "missing", [left_behind_words(one) for one in plan.left_behind]
     if plan.facts.data:
-        rows.append(("data", [_data(fact, plan) for fact in plan.facts.data]))
-        rows.append(("upload", [_upload(plan)]))
+        yield "data", [data_words(fact, plan) for fact in plan.facts.data]
+    yield "upload", [upload_words(plan)]
+    yield "queue", list(queue_words(plan))
+    yield "time", [time_words(plan)]
     if plan.request.env:
-        rows.append(("env", [f"{name}={value}" for name, value in plan.request.env]))
-    rows.append(("results", [f"{plan.facts.output}/"]))
+        yield "env", [f"{name}={value}" for name, value in plan.request.env]
+    yield "results", [f"{plan.facts.output}/"]
     told = list(dict.fromkeys([*plan.notes, *notes]))
     if told:
-        rows.append(("note", told))
-    show_rows(shell, "What would be sent (nothing was):", rows)
+        yield "note", told
 
 
-def _server(facts: Facts) -> str:
-    if facts.server == "local":
-        return "local, the engine on this machine"
-    return f"{facts.server}, as {facts.username}" if facts.username else facts.server
-
-
-def _code(plan: Plan) -> Iterator[str]:
-    packing = plan.packing
-    if packing is None:
-        yield f"algorithm {plan.request.algorithm_id}, which is on the server"
-        return
-    state = ""
-    if packing.head:
-        changed = " with changes that are not committed" if packing.dirty else ""
-        state = f", at commit {packing.head[:12]}{changed}"
-    size = size_text(packing.total_bytes)
-    yield f"{_count(len(packing.files))}, {size}, of {packing.root}{state}"
+def _contents(packing: PackingList) -> Iterator[str]:
     folders = [
-        f"{folder.path} ({_count(folder.files)}, {size_text(folder.total_bytes)})"
+        f"{folder.path} ({count_words(folder.files)}, {size_text(folder.total_bytes)})"
         for folder in packing.largest_folders()
     ]
     if folders:
         yield f"largest: {', '.join(folders)}"
-    yield from _files(packing)
-
-
-def _files(packing: PackingList) -> Iterator[str]:
+    for path in packing.nested:
+        folder = packing.folder(path)
+        yield (
+            f"repository of its own: {path} ({count_words(folder.files)}, "
+            f"{size_text(folder.total_bytes)}), which travels as files"
+        )
     for file in packing.files[:_SHOWN_FILES]:
         yield f"{file.path} ({size_text(file.size)})"
     rest = len(packing.files) - _SHOWN_FILES
     if rest > 0:
         yield f"… and {rest} more"
-
-
-def _skipped(skipped: Iterable[Skipped]) -> Iterator[str]:
-    """Give what each rule left out, the first few by name."""
-    by_reason: dict[str, list[str]] = {}
-    for one in skipped:
-        by_reason.setdefault(one.reason, []).append(one.path)
-    for reason, paths in by_reason.items():
-        more = f" and {len(paths) - _SHOWN_SKIPPED} more" if len(paths) > _SHOWN_SKIPPED else ""
-        yield f"{', '.join(paths[:_SHOWN_SKIPPED])}{more}: {reason}"
-
-
-def _data(fact: DataFact, plan: Plan) -> str:
-    if fact.path is None:
-        return f"{fact.name}: dataset {fact.id}, which is on the server"
-    size = f"{_count(fact.files or 0)}, {size_text(fact.size_bytes or 0)}"
-    if fact.id:
-        state = f"already there as {fact.id}"
-    else:
-        state = "to upload" if plan.upload_bytes is not None else "to upload, if it is not there"
-    return f"{fact.name}: {fact.path} ({size}), {state}"
-
-
-def _upload(plan: Plan) -> str:
-    if plan.upload_bytes is None:
-        return "unknown, as the server could not be asked"
-    return size_text(plan.upload_bytes) if plan.upload_bytes else "nothing"
-
-
-def _count(files: int) -> str:
-    return "1 file" if files == 1 else f"{files} files"

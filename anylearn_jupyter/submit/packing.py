@@ -154,6 +154,7 @@ class _Packer:
             notes=tuple(self._notes),
             rules=self._rules,
             results=tuple(sorted(self._results)),
+            nested=tuple(sorted(self._nested)),
             looks=self._looks,
         )
         _check_sizes(found)

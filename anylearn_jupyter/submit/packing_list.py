@@ -72,7 +72,7 @@ class Skipped:
 
 
 class Folder(NamedTuple):
-    """How much of what travels is in one folder directly below the code directory."""
+    """How much of what travels is in one folder of the code directory."""
 
     path: str
     files: int
@@ -102,6 +102,8 @@ class PackingList:
         What decided.
     results : tuple of str
         Files that were left out as results, though git does not ignore them.
+    nested : tuple of str
+        Folders with a repository of their own, submodules too, whose files travel as files.
     looks : dict
         How each file looked, by its path.
     """
@@ -114,6 +116,7 @@ class PackingList:
     notes: tuple[str, ...] = ()
     rules: Rulebook = field(repr=False, compare=False)
     results: tuple[str, ...] = field(default=(), repr=False)
+    nested: tuple[str, ...] = ()
     looks: dict[str, FileLook] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
@@ -181,6 +184,11 @@ class PackingList:
         return next(
             (name for name in self.results if name == normal or name.startswith(f"{normal}/")), None
         )
+
+    def folder(self, path: str) -> Folder:
+        """Say how much of what travels is below a folder."""
+        inside = [file.size for file in self.files if file.path.startswith(f"{path}/")]
+        return Folder(path, len(inside), sum(inside))
 
     def largest_folders(self, count: int = 5) -> list[Folder]:
         """Give the folders with the most bytes, largest first; ``.`` is the directory itself."""

@@ -242,6 +242,9 @@ class TrainRequest:
             ),
             key=lambda named: named[0],
         )
+        # A server knows its groups and resources by name, whatever its case.
+        group = (self.quota_group or "").casefold()
+        amounts = sorted((name.casefold(), amount) for name, amount in self.quota_request)
         content = {
             "format": DIGEST_FORMAT,
             "server": server if server is not None else self.server or "",
@@ -254,7 +257,7 @@ class TrainRequest:
             "raw": self.raw_arguments,
             "data": data,
             "env": sorted(self.env),
-            "resources": [self.quota_group or "", sorted(self.quota_request)],
+            "resources": [group, amounts],
             "nodes": [self.num_nodes, self.nproc_per_node],
         }
         text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
