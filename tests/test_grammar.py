@@ -115,7 +115,7 @@ def test_a_body_keeps_its_order_and_skips_comments() -> None:
         ("lr in {12}", "is a int"),
         ("lr in {{}}", "give a list"),
         ("lr in [1]\nlr = 2", "given twice"),
-        ("---", "%%writefile train.py"),
+        ("---", "%%anylearn_train --code"),
         ("--x 'a", "never closed"),
     ],
 )

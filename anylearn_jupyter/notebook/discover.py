@@ -29,7 +29,7 @@ from anylearn_jupyter.notebook.parsers import (
 )
 from anylearn_jupyter.notebook.parsers.interpreter import Entry, Interpreter
 from anylearn_jupyter.notebook.parsers.library import Library, joined
-from anylearn_jupyter.notebook.parsers.project import Project, UnreadableError, parsed
+from anylearn_jupyter.notebook.parsers.project import Project, UnreadableError, parsed, parsed_text
 from anylearn_jupyter.notebook.script_parser import ScriptParser
 
 STYLES = (
@@ -55,10 +55,13 @@ class Reading:
         None where it has none, or not exactly one.
     reasons : tuple of str
         Why it is not all known, a sentence each; empty where it is.
+    parsers : int
+        How many it makes that may read its command line.
     """
 
     parser: ScriptParser | None
     reasons: tuple[str, ...] = ()
+    parsers: int = 0
 
 
 def discover(path: Path, script: str | None = None) -> ScriptParser | None:
@@ -81,6 +84,7 @@ def read_script(
     root: Path | None = None,
     package: str = "",
     as_module: bool = False,
+    text: str | None = None,
 ) -> Reading:
     """Read the parser of a script.
 
@@ -96,19 +100,22 @@ def read_script(
         The package that it is run in (``python -m package.module``); empty for a script.
     as_module : bool
         Whether it is run with ``-m``, so that Python looks for modules in the code directory first.
+    text : str, optional
+        What the file will have in it where it is not there yet.
     """
     name = script or str(path)
     place = root or path.parent
     project = Project(place, place if as_module else path.parent)
     try:
-        tree, source = parsed(path)
+        tree, source = parsed(path) if text is None else parsed_text(text)
     except UnreadableError as error:
         return Reading(None, (f"{name} {error}.",))
     run = Interpreter(project, _library())
     run.main.file = path
     with _no_collection():
         run.read(tree, source, package)
-    return _reading(run, name)
+    made = len(run.made_parsers) or len(run.entries)
+    return replace(_reading(run, name), parsers=made)
 
 
 @contextmanager

@@ -17,7 +17,7 @@ that quotes it and shows it corrected.
 Notes
 -----
 Source: notebook spec, "Body: hyperparameters, one per line". ``NAME in values`` is read by
-`sweep_lines`; ``---`` is known and refused.
+`sweep_lines`; ``---`` is of `code_cells`, and refused here.
 """
 
 from __future__ import annotations
@@ -61,11 +61,15 @@ class Parameter:
         a line ``NAME in values``; otherwise what a literal or an expression gave, with its type.
     source : str
         The line or option that it is from, for errors.
+    typed : bool
+        Whether the value is text that stands without quotes: where Python reads it, ``1e-3`` is a
+        number then.
     """
 
     name: str
     value: object
     source: str
+    typed: bool = False
 
 
 @dataclass(frozen=True)
@@ -141,14 +145,13 @@ def read_line(line: str, names: Names) -> Parameter:
     stripped = without_comment(line)
     if set(stripped) == {"-"}:
         raise OptionError(
-            f"The line `{stripped}` would end the head of a cell that is itself the script, which "
-            "this version cannot train yet; write the script into a file with %%writefile train.py "
-            "and train that."
+            f"The line `{stripped}` ends the head of a cell that is itself the script; write "
+            "`%%anylearn_train --code`, or leave the line out."
         )
     assignment = _ASSIGNMENT.fullmatch(stripped)
     if assignment is not None:
         name, value = assignment.groups()
-        return Parameter(name, read_value(name, value, line, names), line)
+        return Parameter(name, read_value(name, value, line, names), line, _is_typed(value))
     if _BARE.fullmatch(stripped):
         return Parameter(stripped, Truth.YES, line)
     sweep = _SWEEP.fullmatch(stripped)
@@ -172,7 +175,8 @@ def read_setting(text: str, option: str, names: Names) -> Parameter:
     assignment = _ASSIGNMENT.fullmatch(text)
     if assignment is None or "=" not in text:
         raise OptionError(f"`{source}` is no setting; write {option} NAME=value.")
-    return Parameter(assignment[1], read_value(assignment[1], assignment[2], source, names), source)
+    name, value = assignment.groups()
+    return Parameter(name, read_value(name, value, source, names), source, _is_typed(value))
 
 
 def read_value(name: str, text: str, line: str, names: Names) -> object:
@@ -221,9 +225,23 @@ def _value(name: str, text: str, names: Names) -> object:
             "a bracket begins a list of numbers and quoted strings; variables go into braces, as "
             f"in `{name} = {{[first, second]}}`, and text into quotes, `{name} = {text!r}`",
         )
-    if text[0] == "{" and not text.startswith("{{") and closing_brace(text, 0) == len(text) - 1:
+    if _is_braced(text):
         return _in_braces(text, names)
     return names.text(text)
+
+
+def _is_typed(text: str) -> bool:
+    """Whether a value is text as it stands, perhaps with expressions in it."""
+    text = text.strip()
+    if text in {truth.value for truth in Truth} or _STRING.match(text):
+        return False
+    return not (text[0] in "[(" or _is_braced(text))
+
+
+def _is_braced(text: str) -> bool:
+    """Whether a value is one ``{expression}`` and nothing else."""
+    begins = text.startswith("{") and not text.startswith("{{")
+    return begins and closing_brace(text, 0) == len(text) - 1
 
 
 def _in_braces(text: str, names: Names) -> object:

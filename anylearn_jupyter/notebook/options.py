@@ -161,6 +161,11 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         help="longest pause between two questions about what is being processed; default: 5",
     ),
     argument_group("code"),
+    argument(
+        "--code",
+        action="store_true",
+        help="the cell is the script; a line --- ends the hyperparameters above it",
+    ),
     argument("--algorithm-dir", metavar="DIR", help="the code directory; default: the notebook's"),
     argument("--include", action="append", default=[], metavar="GLOB", help="send these files too"),
     argument(

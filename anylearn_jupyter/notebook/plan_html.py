@@ -17,6 +17,7 @@ from anylearn_jupyter.notebook.plan_words import (
     names_words,
     queue_total,
     queue_words,
+    script_lines,
     server_words,
     time_total,
     time_words,
@@ -25,6 +26,7 @@ from anylearn_jupyter.notebook.plan_words import (
 )
 from anylearn_jupyter.notebook.printing import CELL_LIMIT
 from anylearn_jupyter.notebook.terminal import size_text
+from anylearn_jupyter.submit.code_cell import CELL_SCRIPT
 from anylearn_jupyter.submit.packing_list import Folder, PackingList
 from anylearn_jupyter.submit.planning import Plan
 
@@ -63,6 +65,7 @@ def plan_html(plan: Plan, notes: Iterable[str] = ()) -> str:
         *(_warning(note) for note in told),
         _command(plan),
         _section("Code", [_line(code_words(plan)), *_contents(plan)]),
+        *_script(plan),
         *_left_out(plan),
         *_data(plan),
         _section("Queue", [_line(text) for text in queue_words(plan)]),
@@ -178,6 +181,12 @@ def _folded(title: str, lines: Iterable[str]) -> str:
         "max-height:320px;overflow:auto;white-space:pre-wrap;overflow-wrap:anywhere;"
         f'{_MONO}">{text}</pre></details>'
     )
+
+
+def _script(plan: Plan) -> Iterator[str]:
+    lines = script_lines(plan)
+    if lines:
+        yield _section("Script", [_folded(f"{CELL_SCRIPT}, the cell itself", lines)])
 
 
 def _left_out(plan: Plan) -> Iterator[str]:

@@ -19,6 +19,7 @@ from anylearn_jupyter.notebook.plan_words import (
     left_behind_words,
     names_words,
     queue_words,
+    script_lines,
     server_words,
     time_words,
     upload_words,
@@ -70,6 +71,8 @@ def _rows(plan: Plan, notes: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     yield "server", [server_words(plan.facts)]
     yield "command", [command_of(plan)]
     yield "code", [code_words(plan), *(_contents(plan.packing) if plan.packing else ())]
+    if plan.request.code_cell is not None:
+        yield "script", [f"| {line}" for line in script_lines(plan)]
     if plan.packing is not None:
         left_out = [
             f"{names_words(one.paths, _SHOWN_NAMES)}: {one.rule}" for one in dropped(plan.skipped)

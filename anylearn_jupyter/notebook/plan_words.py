@@ -9,9 +9,11 @@ from dataclasses import dataclass
 from anylearn_jupyter.notebook.descriptions import duration_text
 from anylearn_jupyter.notebook.resources_view import amount_text
 from anylearn_jupyter.notebook.terminal import size_text
+from anylearn_jupyter.submit.code_cell import CELL_SCRIPT
 from anylearn_jupyter.submit.facts import DataFact, Facts
 from anylearn_jupyter.submit.local_imports import LeftBehind
 from anylearn_jupyter.submit.outlook import Place
+from anylearn_jupyter.submit.overlay import overlay_of
 from anylearn_jupyter.submit.packing_list import Skipped
 from anylearn_jupyter.submit.planning import Plan
 
@@ -65,6 +67,12 @@ def code_words(plan: Plan) -> str:
         state = f", at commit {packing.head[:12]}{changed}"
     size = size_text(packing.total_bytes)
     return f"{count_words(len(packing.files))}, {size}, of {packing.root}{state}"
+
+
+def script_lines(plan: Plan) -> list[str]:
+    """Give the lines of the script that the cell becomes; none where it is no script itself."""
+    text = overlay_of(plan.request).get(CELL_SCRIPT, b"").decode()
+    return text.rstrip("\n").split("\n") if text else []
 
 
 def dropped(skipped: Iterable[Skipped]) -> list[Dropped]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from anylearn_jupyter.client.connection import chosen_server
 from anylearn_jupyter.config import normal_host
 from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.notebook.code_cells import ReadCell, read_cell
 from anylearn_jupyter.notebook.discover import Reading, read_script
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.given_options import GivenOptions
@@ -26,9 +27,11 @@ from anylearn_jupyter.notebook.inputs import (
     uploader,
     variables,
 )
+from anylearn_jupyter.notebook.python_values import python_values
 from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
 from anylearn_jupyter.notebook.swept import sweep_request, swept_points
 from anylearn_jupyter.notebook.values import SHELL_WORK, layered, values_of
+from anylearn_jupyter.submit.code_cell import CELL_SCRIPT
 from anylearn_jupyter.submit.command import entry_command, entry_module, entry_script
 from anylearn_jupyter.submit.request import DEFAULT_MIRROR, TrainRequest
 from anylearn_jupyter.submit.sweep_request import SweepRequest
@@ -83,12 +86,15 @@ def training(
     directory = _directory(options, algorithm_id)
     entrypoint = _entrypoint(options, directory)
     data = mounted(options)
-    parser, note = _script_parser(entrypoint, directory, options)
-    layers = layered(options, read_body(body, names))
+    cell = _cell(options, directory, body)
+    parser, note = _script_parser(entrypoint, directory, options, cell)
+    layers = layered(options, read_body(body if cell is None else cell.head, names))
     points = swept_points(options, layers)
     values, *more = [
-        values_of(options, layers.at(dict(point)), data, parser, entrypoint or "")
-        for point in points or [()]
+        python_values(one, data, entrypoint or "")
+        if cell is not None and cell.code.assigned
+        else values_of(options, one, data, parser, entrypoint or "")
+        for one in (layers.at(dict(point)) for point in points or [()])
     ]
     project_id, project_name = project(options)
     request = TrainRequest(
@@ -114,6 +120,7 @@ def training(
         include=options.texts("include"),
         exclude=options.texts("exclude"),
         server=_server(options, configured_server),
+        code_cell=None if cell is None else cell.code,
         polling_s=polling_s(options),
         uploader=uploader(options),
     )
@@ -162,6 +169,7 @@ def _entrypoint(options: GivenOptions, directory: Path | None) -> str | None:
     ways = [
         way
         for way, used in (
+            ("--code", options.given.code),
             (f"ENTRY ({entry})", entry),
             (f"-m {module}", module),
             ("--entrypoint", command),
@@ -170,6 +178,8 @@ def _entrypoint(options: GivenOptions, directory: Path | None) -> str | None:
     ]
     if len(ways) > 1:
         raise OptionError(f"{' and '.join(ways)} both say what to run; leave one of them out.")
+    if options.given.code:
+        return entry_command(CELL_SCRIPT)
     if entry is not None:
         return entry_command(_relative(entry, directory))
     if module is not None:
@@ -180,6 +190,15 @@ def _entrypoint(options: GivenOptions, directory: Path | None) -> str | None:
             'whole command with --entrypoint "…".'
         )
     return command
+
+
+def _cell(options: GivenOptions, directory: Path | None, body: str) -> ReadCell | None:
+    """Take a cell apart that is the script; None for any other."""
+    if not options.given.code:
+        return None
+    if directory is None or options.given.algorithm_id is not None:
+        raise OptionError("--code and --algorithm-id both say what the code is; leave one out.")
+    return read_cell(body, directory)
 
 
 def _entry(options: GivenOptions) -> str | None:
@@ -218,7 +237,10 @@ def _relative(entry: str, directory: Path | None) -> str:
 
 
 def _script_parser(
-    entrypoint: str | None, directory: Path | None, options: GivenOptions
+    entrypoint: str | None,
+    directory: Path | None,
+    options: GivenOptions,
+    cell: ReadCell | None = None,
 ) -> tuple[ScriptParser | None, str]:
     """Read the script's parser; where it is not known to the end, a note for who gives values."""
     if entrypoint is None or directory is None:
@@ -226,7 +248,11 @@ def _script_parser(
     reading: Reading | None = None
     script = entry_script(entrypoint)
     module = entry_module(entrypoint)
-    if SHELL_WORK.search(entrypoint) is None:
+    if cell is not None:
+        if cell.code.assigned:
+            return None, ""
+        script, reading = "the cell", cell.reading
+    elif SHELL_WORK.search(entrypoint) is None:
         if script is not None:
             reading = read_script(directory / script, script, root=directory)
         elif module is not None:

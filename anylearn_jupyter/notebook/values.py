@@ -129,14 +129,8 @@ def values_of(
         *(pair for pair in layers.published if pair[0] not in names),
         *placed.hyperparams,
     )
-    mounts = {one.name: f"-d {one.name}=…" for one in data}
     sources = {one.name: one.source for one in parameters}
-    for name, source in mounts.items():
-        if name in sources:
-            raise OptionError(
-                f"{name!r} is given twice, as data by {source} and as a value by "
-                f"`{sources[name]}`; keep one of them."
-            )
+    mounts = mount_sources(data, sources)
     if parser is not None:
         shown = {prefix + name: source for name, source in (mounts | sources).items()}
         negated = {prefix + name for name in placed.negated}
@@ -145,6 +139,24 @@ def values_of(
         if words is not None:
             check_words(parser, words, shown)
     return Values(hyperparams, placed.raw_arguments, entrypoint, prefix, delimiter)
+
+
+def mount_sources(data: tuple[DataInput, ...], sources: Mapping[str, str]) -> dict[str, str]:
+    """Say of each name that receives data where it was given.
+
+    Raises
+    ------
+    OptionError
+        It is the name of a value too.
+    """
+    mounts = {one.name: f"-d {one.name}=…" for one in data if one.name}
+    for name, source in mounts.items():
+        if name in sources:
+            raise OptionError(
+                f"{name!r} is given twice, as data by {source} and as a value by "
+                f"`{sources[name]}`; keep one of them."
+            )
+    return mounts
 
 
 def _marks(options: GivenOptions, parser: ScriptParser | None) -> tuple[str, str]:

@@ -84,7 +84,24 @@ def parsed(path: Path) -> tuple[ast.Module, str]:
                 f"has {size} bytes, more than the {MAX_SOURCE_BYTES} that are read"
             )
         with tokenize.open(path) as file:
-            source = file.read()
+            return parsed_text(file.read())
+    except SyntaxError as error:  # in the line that names its encoding
+        raise UnreadableError(f"is no Python: {error.msg}") from error
+    except OSError as error:
+        raise UnreadableError(f"cannot be read: {error.strerror}") from error
+    except ValueError as error:
+        raise UnreadableError(f"is no Python: {error}") from error
+
+
+def parsed_text(source: str) -> tuple[ast.Module, str]:
+    """Read text as Python; give its tree and the text.
+
+    Raises
+    ------
+    UnreadableError
+        It is no Python.
+    """
+    try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # the script's own, of no use here
             return ast.parse(source), source
@@ -93,7 +110,5 @@ def parsed(path: Path) -> tuple[ast.Module, str]:
         raise UnreadableError(f"is no Python: {error.msg}{place}") from error
     except (RecursionError, MemoryError) as error:
         raise UnreadableError("is nested too deeply to be read") from error
-    except OSError as error:
-        raise UnreadableError(f"cannot be read: {error.strerror}") from error
     except ValueError as error:
         raise UnreadableError(f"is no Python: {error}") from error
