@@ -5,6 +5,8 @@
 PYTHON ?= python3
 VENV := .venv/bin
 RUN := $(VENV)/python
+# A file's tests stay in one process, and files start in their order: those with a browser come last.
+AT_ONCE := -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-browser check bench docs clean
 
@@ -26,7 +28,7 @@ demo: setup
 
 test: setup
 	@browser=$$($(RUN) tools/find_browser.py) && rm -rf build/screenshots && \
-	ANYLEARN_CHROMIUM="$$browser" $(RUN) -m pytest --cov --cov-branch --cov-report=term
+	ANYLEARN_CHROMIUM="$$browser" $(RUN) -m pytest $(AT_ONCE) --cov --cov-branch --cov-report=term
 
 test-browser: setup
 	@browser=$$($(RUN) tools/find_browser.py) && rm -rf build/screenshots && \
