@@ -14,7 +14,7 @@ from contextlib import closing
 from pathlib import Path
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from anylearn_jupyter.errors import ConfigError
@@ -326,6 +326,8 @@ def test_a_stale_sidecar_of_a_good_file_loses_nothing(sidecar: str, home: Path) 
     flips=st.lists(st.tuples(st.integers(0, 1 << 20), st.integers(1, 255)), min_size=1),
     cut=st.integers(0, 1 << 20),
 )
+@example(flips=[(3579, 127)], cut=1 << 20)  # a column has another name
+@example(flips=[(3579, 128)], cut=1 << 20)  # and one that is no text
 def test_flipped_bytes_are_set_aside_or_read_or_refused_in_a_sentence(
     flips: list[tuple[int, int]], cut: int, home: Path
 ) -> None:

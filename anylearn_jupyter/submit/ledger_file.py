@@ -6,6 +6,7 @@ import os
 import sqlite3
 from contextlib import AbstractContextManager, closing, suppress
 from datetime import UTC, datetime
+from functools import cache
 from pathlib import Path
 from typing import NamedTuple
 
@@ -18,7 +19,6 @@ BUSY_TIMEOUT_S = 15.0
 
 _SIDECARS = ("-wal", "-shm", "-journal")
 _DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB, sqlite3.SQLITE_SCHEMA)
-_TABLES = frozenset({"task", "dataset", "submission", "code"})
 
 
 class SetAside(NamedTuple):
@@ -155,12 +155,35 @@ def _format_of(connection: sqlite3.Connection) -> int:
 
 
 def _check_whole(connection: sqlite3.Connection) -> None:
-    """Raise what SQLite raises for a damaged file, where pages or tables are missing."""
-    rows = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'").fetchall()
-    missing = _TABLES - {str(row["name"]) for row in rows}
-    said = "" if missing else str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
-    if missing or said != "ok":
-        raise _damage(f"no table {', '.join(sorted(missing))}" if missing else said)
+    """Raise what SQLite raises for a damaged file, where pages, tables or columns are missing."""
+    there = _columns_of(connection)
+    missing = _our_columns() - there
+    tables = {table for table, _ in missing} - {table for table, _ in there}
+    if tables:
+        raise _damage(f"no table {', '.join(sorted(tables))}")
+    if missing:
+        raise _damage(f"no column {', '.join('.'.join(one) for one in sorted(missing))}")
+    said = str(connection.execute("PRAGMA quick_check(1)").fetchone()[0])
+    if said != "ok":
+        raise _damage(said)
+
+
+@cache
+def _our_columns() -> frozenset[tuple[str, str]]:
+    with closing(_connect(":memory:")) as connection:
+        for step in STEPS:
+            for statement in step:
+                connection.execute(statement)
+        return _columns_of(connection)
+
+
+def _columns_of(connection: sqlite3.Connection) -> frozenset[tuple[str, str]]:
+    """Give each table's name with each of its columns'; a flipped byte may have renamed one."""
+    rows = connection.execute(
+        "SELECT owner.name, part.name FROM sqlite_master AS owner, "
+        "pragma_table_info(owner.name) AS part WHERE owner.type = 'table'"
+    ).fetchall()
+    return frozenset((str(row[0]), str(row[1])) for row in rows)
 
 
 def _damage(reason: str) -> sqlite3.DatabaseError:
