@@ -10,7 +10,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from playwright.sync_api import Locator, Page
+from playwright.sync_api import Locator, Page, expect
 
 from browser.jupyter_server import JupyterServer
 from waiting import wait_until
@@ -126,6 +126,17 @@ class NotebookPage:
             " p.content.scrollToItem(i); }",
             index,
         )
+
+    def set_theme(self, theme: str) -> None:
+        """Choose the ``light`` or the ``dark`` theme."""
+        self.page.evaluate(
+            "(theme) => {"
+            " window.jupyterapp.commands.execute('apputils:change-theme', { theme }); }",
+            f"JupyterLab {theme.capitalize()}",
+        )
+        light = "true" if theme == "light" else "false"
+        expect(self.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
+        self.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
 
     def restart_kernel(self) -> None:
         """Choose Restart Kernel and accept the question."""

@@ -16,6 +16,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
+from browser.accessibility import check_accessibility
 from browser.exported import open_export
 from browser.notebook_page import NotebookPage
 from browser.training_scripts import HARMLESS, PAYLOADS, POISON, WAITING
@@ -123,16 +124,6 @@ def picture(notebook: NotebookPage, card: Locator, name: str) -> None:
     """Keep a picture of a card as an artifact of the run."""
     notebook.screenshots.mkdir(parents=True, exist_ok=True)
     card.screenshot(path=notebook.screenshots / f"{notebook.server.app}-{name}.png")
-
-
-def set_theme(notebook: NotebookPage, name: str) -> None:
-    notebook.page.evaluate(
-        "(theme) => { window.jupyterapp.commands.execute('apputils:change-theme', { theme }); }",
-        name,
-    )
-    light = "false" if "Dark" in name else "true"
-    expect(notebook.page.locator("body")).to_have_attribute("data-jp-theme-light", light)
-    notebook.page.wait_for_function("() => !document.querySelector('#jupyterlab-splash')")
 
 
 def badge(card: Locator) -> Locator:
@@ -310,7 +301,9 @@ def test_a_failure_shows_its_cause_and_reads_well_in_the_dark(
     assert sum("%|" in line for line in all_lines(live)) == 1, "a bar is one line"
     live.locator(".anl-log").evaluate("(log) => { log.scrollTop = log.scrollHeight; }")
     picture(notebook, live, "card-failed-light")
-    set_theme(notebook, "JupyterLab Dark")
+    check_accessibility(live)
+    notebook.set_theme("dark")
+    check_accessibility(live)
     picture(notebook, live, "card-failed-dark")
     wait_until(lambda: "ValueError" in str(notebook.outputs(1)), 20, "the twin")
     notebook.page.set_viewport_size({"width": 700, "height": 900})
