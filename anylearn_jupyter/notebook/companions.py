@@ -1,4 +1,4 @@
-"""The line magics that work with tasks that were submitted: resume, read, stop, fetch."""
+"""The line magics that work with tasks that were submitted: read, stop, fetch."""
 
 from __future__ import annotations
 
@@ -8,65 +8,18 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import NotFound, OptionError
 from anylearn_jupyter.notebook.ansi import plain
-from anylearn_jupyter.notebook.card import show_static, show_task
 from anylearn_jupyter.notebook.expressions import Names
-from anylearn_jupyter.notebook.headless import is_headless
-from anylearn_jupyter.notebook.named_tasks import one_task, tasks_named
+from anylearn_jupyter.notebook.named_tasks import named, one_task
 from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.terminal import TerminalText, size_text
 from anylearn_jupyter.submit.outcome import outcome_text
+from anylearn_jupyter.submit.sweep import Sweep
 from anylearn_jupyter.submit.task import TrainTask
-from anylearn_jupyter.submit.tasks import unfinished_tasks
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
-
-# %anylearn_resume
-
-
-def resume(
-    shell: InteractiveShell, ids: Sequence[str], *, everything: bool, variable: str | None
-) -> None:
-    """Show tasks again: the named ones, or the unfinished ones of this directory, or all."""
-    if ids and everything:
-        raise OptionError("--all and an ID exclude each other; leave one of them out.")
-    headless = is_headless(shell)
-    tasks = tasks_named(ids, Names(shell.user_ns)) if ids else _unfinished(everything=everything)
-    if variable is not None:
-        shell.user_ns[variable] = tasks
-    for task in tasks:
-        if not headless:
-            show_task(task)
-        elif task.trouble:
-            say(f"{name_of(task)} was last seen {task.phase}: {one_line(task.trouble)}")
-        else:
-            show_static(task)
-
-
-def _unfinished(*, everything: bool) -> list[TrainTask]:
-    """Give the unfinished tasks that are wanted, and tell of the others."""
-    here = str(Path.cwd())
-    known = unfinished_tasks()
-    wanted = [task for task in known if everything or task.record.working_dir == here]
-    tasks = [task for task in wanted if not task.detail.finished]
-    ended = [task for task in wanted if task.detail.finished]
-    if ended:
-        listed = ", ".join(f"{one_line(task.name)} ({outcome_text(task.detail)})" for task in ended)
-        say(f"Ended since last seen: {listed}; `%anylearn_resume NAME` shows one.")
-    elif not tasks:
-        say(f"There is no unfinished task{'' if everything else ' of this directory'}.")
-    others = sum(not task.detail.finished for task in known) - len(tasks)
-    if others:
-        plural = "s are" if others > 1 else " is"
-        say(
-            f"{others} unfinished task{plural} from other directories; `%anylearn_resume --all` "
-            "shows them too."
-        )
-    return tasks
-
 
 # %anylearn_logs
 
@@ -144,8 +97,14 @@ def _count(text: str | None) -> int | None:
 
 
 def stop(shell: InteractiveShell, ids: Sequence[str]) -> None:
-    """Stop tasks; their records, logs and results stay."""
-    for task in tasks_named(ids, Names(shell.user_ns)):
+    """Stop tasks and whole sweeps; their records, logs and results stay."""
+    for task in named(ids, Names(shell.user_ns)):
+        if isinstance(task, Sweep):
+            stopped = len(task.stop_tasks(range(len(task))))
+            rest = len(task) - stopped
+            ended = f", {rest} had ended already" if rest else ""
+            say(f"{task.title}: {stopped} trainings stopped{ended}.")
+            continue
         if task.finished():
             say(f"{name_of(task)} had ended already: {outcome_text(task.detail)}.")
             continue

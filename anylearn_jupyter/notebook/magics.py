@@ -102,7 +102,7 @@ class AnylearnMagics(Magics):
     def anylearn_resume(self, line: str) -> None:
         """Show tasks again, live: by default every unfinished one of this directory."""
         given = parse_line(parser_of(self.anylearn_resume), line)
-        from anylearn_jupyter.notebook.companions import resume
+        from anylearn_jupyter.notebook.resuming import resume
         from anylearn_jupyter.notebook.training import check_variable
 
         variable = check_variable(given.out)
@@ -141,7 +141,7 @@ class AnylearnMagics(Magics):
     )
     @_line
     def anylearn_stop(self, line: str) -> None:
-        """Stop tasks; what they wrote so far stays."""
+        """Stop tasks or whole sweeps; what they wrote so far stays."""
         given = parse_line(parser_of(self.anylearn_stop), line)
         from anylearn_jupyter.notebook.companions import stop
 

@@ -17,7 +17,7 @@ import os
 import sqlite3
 import threading
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol
 
@@ -38,6 +38,9 @@ MESSAGES_A_SECOND = 400
 
 MAX_DISPLAYS = 6
 """Displays of one task that are kept up to date; the oldest retires for a new one."""
+
+MAX_TABLES = 12
+"""Displays of several tasks that are kept up to date; the oldest retires for a new one."""
 
 _JOIN_S = 5.0
 _CLOSED = (
@@ -91,6 +94,7 @@ class Monitor:
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._followed: dict[str, _Followed] = {}
+        self._of_many: list[Display] = []
         self._readers: dict[str, _Reader] = {}
         self._sender: threading.Thread | None = None
         self._asked: deque[Callable[[], None]] = deque()
@@ -99,15 +103,35 @@ class Monitor:
 
     def follow(self, task: TrainTask) -> TaskView:
         """Begin to follow a task, unless that is done already, and give what is known of it."""
+        return self.follow_all([task])[0]
+
+    def follow_all(self, tasks: Sequence[TrainTask]) -> list[TaskView]:
+        """Follow several tasks, whose streams then begin anew once and not once for each."""
+        views = []
+        servers = []
         with self._lock:
-            followed = self._followed.get(task.id)
-            if followed is None:
-                followed = self._followed[task.id] = _Followed(TaskView(task.detail), [])
-            if all(task is not known for known in followed.tasks):
-                followed.tasks.append(task)
-            if not followed.view.over:
-                self._read_server(task.server)
-            return followed.view
+            for task in tasks:
+                followed = self._followed.get(task.id)
+                if followed is None:
+                    followed = self._followed[task.id] = _Followed(TaskView(task.detail), [])
+                if all(task is not known for known in followed.tasks):
+                    followed.tasks.append(task)
+                views.append(followed.view)
+                if not followed.view.over:
+                    servers.append(task.server)
+            for server in dict.fromkeys(servers):
+                self._read_server(server)
+        return views
+
+    def show_of_many(self, display: Display) -> None:
+        """Keep a display of several tasks up to date from now on."""
+        with self._lock:
+            if all(display is not known for known in self._of_many):
+                self._of_many.append(display)
+            retired = self._of_many.pop(0) if len(self._of_many) > MAX_TABLES else None
+        if retired is not None:
+            self.ask(retired.retire)
+        self._send_soon()
 
     def show(self, task: TrainTask, display: Display) -> None:
         """Keep a display up to date from now on, if this monitor follows its task.
@@ -258,16 +282,17 @@ class Monitor:
     def _round(self) -> tuple[int, float | None]:
         """Refresh every display once; say how many there are, and when the next one is due."""
         with self._lock:
-            shown = [(one, d) for one in self._followed.values() for d in one.displays]
+            shown = [(one.displays, d) for one in self._followed.values() for d in one.displays]
+            shown += [(self._of_many, d) for d in self._of_many]
         room = CHARACTERS_A_TICK // max(len(shown), 1)
         dues = []
-        for followed, display in shown:
+        for displays, display in shown:
             try:
                 due_s = display.refresh(room)
             except Exception:
                 _logger.exception("a display of a task cannot be brought up to date any more")
                 with self._lock:
-                    followed.displays[:] = [d for d in followed.displays if d is not display]
+                    displays[:] = [d for d in displays if d is not display]
                 continue
             if due_s is not None:
                 dues.append(due_s)

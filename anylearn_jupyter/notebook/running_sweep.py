@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.notebook.printing import say
 from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
-from anylearn_jupyter.notebook.table import show_sweep, watch_sweep_to_the_end
+from anylearn_jupyter.notebook.table import show_group, watch_sweep_to_the_end
 from anylearn_jupyter.submit.sweep import Sweep
 from anylearn_jupyter.submit.sweep_request import SweepRequest
 from anylearn_jupyter.submit.sweeping import submit_sweep
@@ -66,7 +66,7 @@ def train_sweep(
     elif headless:
         say(f"The sweep {one_line(sweep.name)} of {len(sweep)} trainings is submitted.")
     else:
-        show_sweep(sweep)
+        show_group(sweep)
         if waits:
             sweep.wait()
             sweep.raise_if_failed()

@@ -1,4 +1,4 @@
-"""Showing a sweep in the cell that runs: its live table with its twin beside it, or the twin alone.
+"""Showing several tasks in the cell that runs: their live table with its twin, or the twin alone.
 
 This module is light. The widget's libraries are imported when the first table is shown.
 """
@@ -15,6 +15,7 @@ from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import Interrupted
 from anylearn_jupyter.notebook import table_twin
 from anylearn_jupyter.notebook.curves import number_text
+from anylearn_jupyter.notebook.monitor import monitor
 from anylearn_jupyter.notebook.printing import say
 from anylearn_jupyter.notebook.table_rows import (
     best_of,
@@ -25,6 +26,8 @@ from anylearn_jupyter.notebook.table_rows import (
 )
 from anylearn_jupyter.notebook.task_view import TaskView
 from anylearn_jupyter.submit.sweep import Sweep
+from anylearn_jupyter.submit.task import TrainTask
+from anylearn_jupyter.submit.task_group import TaskGroup, in_threads
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -36,32 +39,51 @@ SUMMARY_S = 15.0
 """Seconds between two lines that sum up, where there are more."""
 
 
-def bundle(sweep: Sweep, views: Sequence[TaskView]) -> dict[str, str]:
-    """Give a sweep's twin as the text and the HTML of one output."""
-    rows = rows_of(sweep, views)
+def bundle(group: TaskGroup, views: Sequence[TaskView]) -> dict[str, str]:
+    """Give a table's twin as the text and the HTML of one output."""
+    rows = rows_of(group, views)
     return {
-        "text/plain": table_twin.as_text(sweep, rows),
-        "text/html": table_twin.as_html(sweep, rows),
+        "text/plain": table_twin.as_text(group, rows),
+        "text/html": table_twin.as_html(group, rows),
     }
 
 
-def show_sweep(sweep: Sweep) -> None:
-    """Show a sweep in the running cell.
+def show_group(group: TaskGroup) -> None:
+    """Show tasks in one table in the running cell, and follow them there in the background.
+
+    Displays the live table and, as an output of its own, the twin that a saved notebook keeps.
+    Where there is no kernel, shows text.
 
     Parameters
     ----------
-    sweep : Sweep
-        Any, finished or not.
+    group : TaskGroup
+        A sweep, or any; finished or not.
 
     Notes
     -----
     Source: notebook spec, "The views".
     """
-    show_static_table(sweep)
+    from IPython.core.displaypub import CapturingDisplayPublisher
+    from IPython.core.getipython import get_ipython
+
+    shell = get_ipython()
+    if shell is None or not hasattr(shell, "kernel"):
+        show_static_table(group)
+        return
+    from anylearn_jupyter.notebook.table_widget import FollowedGroup, GroupTable, TableTwin
+
+    followed = FollowedGroup(group)
+    table = GroupTable(followed)
+    shell.display_pub.publish(table.bundle())
+    shown = TableTwin(followed, shell.display_pub)
+    shown.begin()
+    monitor().show_of_many(table.feed)
+    if not isinstance(shell.display_pub, CapturingDisplayPublisher):
+        monitor().show_of_many(shown)  # what captures keeps each version instead of the last
 
 
-def show_static_table(sweep: Sweep, views: Sequence[TaskView] | None = None) -> None:
-    """Show a sweep in the running cell as text and script-free HTML, as it is now.
+def show_static_table(group: TaskGroup, views: Sequence[TaskView] | None = None) -> None:
+    """Show tasks in the running cell as text and script-free HTML, as it is now.
 
     Parameters
     ----------
@@ -75,8 +97,8 @@ def show_static_table(sweep: Sweep, views: Sequence[TaskView] | None = None) -> 
     from IPython.core.getipython import get_ipython
 
     if views is None:
-        views = read_views(sweep)
-    data = bundle(sweep, views)
+        views = read_views(group)
+    data = bundle(group, views)
     shell = get_ipython()
     if shell is None:
         sys.stdout.write(data["text/plain"] + "\n")
@@ -84,13 +106,18 @@ def show_static_table(sweep: Sweep, views: Sequence[TaskView] | None = None) -> 
         shell.display_pub.publish(data)
 
 
-def read_views(sweep: Sweep) -> list[TaskView]:
+def read_views(group: TaskGroup) -> list[TaskView]:
     """Read states and logs as they are now."""
-    sweep.refresh()
-    views = [TaskView(task.detail) for task in sweep.tasks]
-    for task, view in zip(sweep.tasks, views, strict=True):
-        view.take_log(task.log_text())
+    group.refresh()
+    views = [TaskView(task.detail) for task in group.tasks]
+    for view, text in zip(views, in_threads(_log_text, group.tasks), strict=True):
+        view.take_log(text)
     return views
+
+
+def _log_text(task: TrainTask) -> str:
+    """Read a task's log; empty where its server does not answer, which its trouble says."""
+    return "" if task.trouble else task.log_text()
 
 
 def watch_sweep_to_the_end(sweep: Sweep) -> None:

@@ -1,4 +1,4 @@
-"""What the views of a sweep show: a row for each training, of what is known of it."""
+"""What a table of tasks shows: a row for each training, of what is known of it."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ from dataclasses import dataclass, field
 
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskPhase
+from anylearn_jupyter.notebook.descriptions import server_text
 from anylearn_jupyter.notebook.task_view import TaskView
 from anylearn_jupyter.submit.outcome import outcome_text
-from anylearn_jupyter.submit.sweep import Sweep
 from anylearn_jupyter.submit.sweep_ranking import Extent, mode_of, ranked, series_of
 from anylearn_jupyter.submit.sweep_request import value_text
+from anylearn_jupyter.submit.task_group import TaskGroup
 
 MAX_SERIES = 16
 """Metrics of one training that a table knows."""
@@ -36,16 +37,17 @@ WORDS = {TaskPhase.ABORTED: "stopped"}
 
 @dataclass(frozen=True, kw_only=True)
 class Row:
-    """One training of a sweep, at one moment.
+    """One training of a table, at one moment.
 
     Attributes
     ----------
     place : int
-        Its number in the sweep, from 0.
+        Its number in the group, from 0.
     id, name : str
         Of its task.
     values : tuple of str
-        What is swept, in the order of `Sweep.names`; empty text where it has none.
+        What tells it from the others, in the order of `TaskGroup.names`; empty text where it
+        has none.
     phase : str
         The word; ``gone`` where its server has it no more.
     state : str
@@ -75,17 +77,17 @@ class Row:
         return self.phase in ("succeeded", "failed", "aborted", "lost", "deleted", "gone")
 
 
-def row_of(sweep: Sweep, place: int, view: TaskView) -> Row:
+def row_of(group: TaskGroup, place: int, view: TaskView) -> Row:
     """Give a training's row."""
     detail = view.detail
     progress, _ = view.progress()
-    values = sweep.values[place]
+    values = group.values[place]
     extents = view.extents()
     return Row(
         place=place,
         id=detail.id,
         name=one_line(detail.name or detail.id, 120),
-        values=tuple(value_text(values[name]) if name in values else "" for name in sweep.names),
+        values=tuple(value_text(values[name]) if name in values else "" for name in group.names),
         phase="gone" if view.gone else detail.phase,
         state=one_line(outcome_text(detail), 200) if detail.finished else detail.phase,
         share=None if progress is None else min(progress.done / progress.total, 1),
@@ -95,13 +97,13 @@ def row_of(sweep: Sweep, place: int, view: TaskView) -> Row:
     )
 
 
-def rows_of(sweep: Sweep, views: Sequence[TaskView]) -> list[Row]:
-    """Give all rows, in the order of the sweep."""
-    return [row_of(sweep, place, view) for place, view in enumerate(views)]
+def rows_of(group: TaskGroup, views: Sequence[TaskView]) -> list[Row]:
+    """Give all rows, in the order of the group."""
+    return [row_of(group, place, view) for place, view in enumerate(views)]
 
 
 def best_of(rows: Sequence[Row]) -> tuple[str, str, list[int]] | None:
-    """Choose the metric of a sweep, and rank its rows by the best value of each.
+    """Choose the metric of a table, and rank its rows by the best value of each.
 
     Returns
     -------
@@ -128,7 +130,13 @@ def counts_text(rows: Sequence[Row]) -> str:
     )
 
 
-def values_text(sweep: Sweep, row: Row) -> str:
+def values_text(group: TaskGroup, row: Row) -> str:
     """Write what makes a training another one: ``lr=0.1 batch=32``."""
-    pairs = zip(sweep.names, row.values, strict=True)
+    pairs = zip(group.names, row.values, strict=True)
     return " ".join(f"{one_line(name, 60)}={value}" for name, value in pairs)
+
+
+def servers_text(group: TaskGroup) -> str:
+    """Say where the tasks of a group are."""
+    servers = group.servers
+    return server_text(servers[0]) if len(servers) == 1 else f"{len(servers)} servers"

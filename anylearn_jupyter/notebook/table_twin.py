@@ -1,4 +1,4 @@
-"""A sweep without a live view: as plain text, and as HTML without scripts.
+"""A table of tasks without a live view: as plain text, and as HTML without scripts.
 
 For saved, exported and headless notebooks. A word of a task's becomes text and nothing else.
 """
@@ -11,9 +11,15 @@ from collections.abc import Sequence
 
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.notebook.curves import number_text
-from anylearn_jupyter.notebook.descriptions import clock_text, duration_text, server_text
-from anylearn_jupyter.notebook.table_rows import Row, best_of, counts_text, values_text
-from anylearn_jupyter.submit.sweep import Sweep
+from anylearn_jupyter.notebook.descriptions import clock_text, duration_text
+from anylearn_jupyter.notebook.table_rows import (
+    Row,
+    best_of,
+    counts_text,
+    servers_text,
+    values_text,
+)
+from anylearn_jupyter.submit.task_group import TaskGroup
 
 SHOWN_ROWS = 50
 """Rows that the HTML shows: the best ones, then the others in their order."""
@@ -32,9 +38,9 @@ _OTHER_COLOR = "#8a6a00"
 _CELL = "text-align:left;padding:2px 14px 2px 0;white-space:nowrap;border:0;background:none"
 
 
-def as_text(sweep: Sweep, rows: Sequence[Row]) -> str:
-    """Write a sweep as plain text, without colours."""
-    table = _Table(sweep, rows)
+def as_text(group: TaskGroup, rows: Sequence[Row]) -> str:
+    """Write a group of tasks as plain text, without colours."""
+    table = _Table(group, rows)
     shown = table.chosen(TEXT_ROWS)
     cells = [table.heads, *(table.cells(row) for row in shown)]
     widths = [max(len(line[column]) for line in cells) for column in range(len(table.heads))]
@@ -47,9 +53,9 @@ def as_text(sweep: Sweep, rows: Sequence[Row]) -> str:
     return "\n".join(line for line in lines if line.strip())
 
 
-def as_html(sweep: Sweep, rows: Sequence[Row]) -> str:
-    """Write a sweep as one ``div`` that its live table finds by ``data-snap`` and hides."""
-    table = _Table(sweep, rows)
+def as_html(group: TaskGroup, rows: Sequence[Row]) -> str:
+    """Write it as one ``div`` that its live table finds by ``data-snap`` and hides."""
+    table = _Table(group, rows)
     shown = table.chosen(SHOWN_ROWS)
     head = "".join(
         f'<th style="{_CELL};{_FAINT};font-weight:400">{_said(word)}</th>' for word in table.heads
@@ -62,7 +68,7 @@ def as_html(sweep: Sweep, rows: Sequence[Row]) -> str:
     )
     best = table.best_text()
     return (
-        f'<div data-snap="{html.escape(sweep.id)}" class="mathjax_ignore tex2jax_ignore" '
+        f'<div data-snap="{html.escape(group.id)}" class="mathjax_ignore tex2jax_ignore" '
         f'style="{_FRAME}"><div><b style="font-size:15px">{_said(table.title())}</b></div>'
         + (f'<div style="margin:6px 0">{_said(best)}</div>' if best else "")
         + f'<table style="border-collapse:collapse;margin:6px 0 0;font-size:13px">'
@@ -71,22 +77,24 @@ def as_html(sweep: Sweep, rows: Sequence[Row]) -> str:
 
 
 class _Table:
-    """The words of a sweep's table."""
+    """The words of a table."""
 
-    def __init__(self, sweep: Sweep, rows: Sequence[Row]) -> None:
-        self._sweep = sweep
+    def __init__(self, group: TaskGroup, rows: Sequence[Row]) -> None:
+        self._group = group
         self._rows = rows
         self._best = best_of(rows)
-        names = [one_line(name, 40) for name in sweep.names]
+        names = [one_line(name, 40) for name in group.names]
         series = [one_line(self._best[0], 40)] if self._best is not None else []
         best = [f"best {series[0]}"] if series else []
         self.heads = ["", "#", *names, "state", *series, *best, "took"]
 
     def title(self) -> str:
         """Say what it is and how far."""
+        kind, parallel = self._group.kind_text, self._group.parallel
+        limit = f", {parallel} at once" if parallel else ""
         return (
-            f"Sweep {one_line(self._sweep.name, 60)} ({self._sweep.kind}, "
-            f"{len(self._rows):,} trainings on {server_text(self._sweep.server)}): "
+            f"{one_line(self._group.title, 80)} ({f'{kind}, ' if kind else ''}"
+            f"{len(self._rows):,} trainings on {servers_text(self._group)}{limit}): "
             f"{counts_text(self._rows)}"
         )
 
@@ -99,7 +107,7 @@ class _Table:
         value = number_text(row.extents[series].best(mode))
         word = "lowest" if mode == "min" else "highest"
         return (
-            f"★ {word} {one_line(series, 60)}: {value}, {values_text(self._sweep, row)} "
+            f"★ {word} {one_line(series, 60)}: {value}, {values_text(self._group, row)} "
             f"({one_line(row.id)})"
         )
 
@@ -133,7 +141,7 @@ class _Table:
         cells = self.cells(row)
         weight = ";font-weight:600" if cells[0] else ""
         color = _COLORS.get(row.phase, _OTHER_COLOR)
-        at = 2 + len(self._sweep.names)
+        at = 2 + len(self._group.names)
         words = "".join(
             f'<td style="{_CELL}{weight}{f";color:{color}" if column == at else ""}">'
             f"{_said(word)}</td>"
@@ -146,7 +154,7 @@ class _Table:
         more = len(self._rows) - shown
         if not more:
             return ""
-        return f"and {more:,} more; rows() of the sweep has all of them"
+        return f"and {more:,} more"
 
     def as_of_text(self) -> str:
         """Say of when this is, unless it is final."""

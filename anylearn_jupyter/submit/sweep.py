@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, TypeVar
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.client.follow import START, Cursor, follow
@@ -25,21 +23,17 @@ from anylearn_jupyter.submit.sweep_ranking import (
     worst_half,
 )
 from anylearn_jupyter.submit.task import TrainTask
-from anylearn_jupyter.submit.tasks import refresh
+from anylearn_jupyter.submit.task_group import TaskGroup, in_threads
 from anylearn_jupyter.submit.time_limit import time_limit
 
 if TYPE_CHECKING:
     from pandas import DataFrame
 
-T = TypeVar("T")
-R = TypeVar("R")
-
-_AT_ONCE = 8
 _END: Cursor = 1 << 53  # beyond the end of any log: of what is there already, nothing is read
 _NAMED = 5
 
 
-class Sweep:
+class Sweep(TaskGroup):
     """Trainings that differ in some values.
 
     Parameters
@@ -73,18 +67,20 @@ class Sweep:
     """
 
     def __init__(self, tasks: Sequence[TrainTask]) -> None:
-        self.tasks = tuple(tasks)
-        told = _told(self.tasks[0]) or {}
-        self.id = str(told.get("id", ""))
+        told = _told(tasks[0]) or {}
+        self.name = name_of_sweep(tasks[0].name)
+        super().__init__(
+            tasks,
+            str(told.get("id", "")),
+            f"Sweep {one_line(self.name, 60)}",
+            [_values(task) for task in tasks],
+        )
         self.digest = str(told.get("digest", ""))
         self.server = self.tasks[0].server
         self.kind = Kind.read(str(told.get("kind", "grid")))
         parallel = told.get("parallel")
         self.parallel = parallel if isinstance(parallel, int) else None
         self.count = int(told.get("count") or len(self.tasks))
-        self.values = tuple(_values(task) for task in self.tasks)
-        self.name = self.tasks[0].name.partition(",")[0].rpartition("-")[0]
-        self.names = tuple(dict.fromkeys(name for values in self.values for name in values))
         self.reused = 0
         self._extents: dict[str, dict[str, Extent]] = {}
 
@@ -95,30 +91,10 @@ class Sweep:
             f"on {self.server}>"
         )
 
-    def __len__(self) -> int:
-        """Count the trainings."""
-        return len(self.tasks)
-
-    def counts(self) -> dict[str, int]:
-        """Count the tasks in each phase, as last seen."""
-        return dict(Counter(task.phase for task in self.tasks))
-
-    def counts_text(self) -> str:
-        """Say how many tasks are in which phase."""
-        return ", ".join(f"{number} {phase}" for phase, number in self.counts().items())
-
     @property
-    def finished(self) -> bool:
-        """Whether every task was last seen at its end."""
-        return all(task.detail.finished for task in self.tasks)
-
-    def refresh(self) -> None:
-        """Ask the server once for the state of all tasks that have not ended."""
-        refresh([task for task in self.tasks if not task.detail.finished])
-
-    def put(self, tasks: Mapping[int, TrainTask]) -> None:
-        """Put newer tasks into their places."""
-        self.tasks = tuple(tasks.get(place, task) for place, task in enumerate(self.tasks))
+    def kind_text(self) -> str:
+        """How the values were put together: ``grid``, ``random:20,seed=3``."""
+        return str(self.kind)
 
     # Waiting.
 
@@ -154,8 +130,8 @@ class Sweep:
         """Say that the tasks go on when one stops to watch them."""
         task = self.tasks[0].id
         return (
-            f"the sweep {one_line(self.name)} goes on. `%anylearn_resume {task}` shows "
-            "its first task; `.stop()` of the variable that holds it stops all."
+            f"the sweep {one_line(self.name)} goes on. `%anylearn_resume {task}` shows it, and "
+            f"`%anylearn_stop {self.id}` stops all of it."
         )
 
     def _wait_for_end(self, stop: threading.Event) -> None:
@@ -211,26 +187,6 @@ class Sweep:
 
     # Stopping and trying again.
 
-    def stop(self) -> None:
-        """Stop every task that has not ended; records, logs and results stay.
-
-        Raises
-        ------
-        ServerUnreachable, ServerError
-            The server did not take one of them; the others are stopped.
-        """
-        self.stop_tasks(range(len(self.tasks)))
-
-    def stop_tasks(self, places: Iterable[int]) -> list[TrainTask]:
-        """Stop those of these tasks, by their numbers from 0, that have not ended."""
-        wanted = [self.tasks[place] for place in places]
-        refresh([task for task in wanted if not task.detail.finished])
-        wanted = [task for task in wanted if not task.detail.finished]
-        # The last ones first: what waits shall not start while the ones before it end.
-        _in_threads(lambda task: task.connection().api.stop_task(task.id), wanted[::-1])
-        refresh(wanted)
-        return wanted
-
     def stop_worst_half(
         self, series: str | None = None, mode: str | None = None
     ) -> list[TrainTask]:
@@ -264,29 +220,12 @@ class Sweep:
         chosen = worst_half({place: values[place] for place in running if place in values}, mode)
         return self.stop_tasks(chosen)
 
-    def retry_failed(self) -> list[TrainTask]:
-        """Submit again what failed or is lost, with what is in its directories now.
-
-        What was stopped is not tried again.
-
-        Returns
-        -------
-        list of TrainTask
-            The new tasks; they stand in `tasks` instead of the old ones.
-        """
+    def retry_places(self, places: Sequence[int]) -> None:
+        """Submit these trainings, by their numbers, again: one snapshot and one upload for all."""
         # Submitting makes sweeps, so it stands above this module.
         from anylearn_jupyter.submit.sweeping import retry_points
 
-        self.refresh()
-        places = self.failed()
-        if places:
-            retry_points(self, places)
-        return [self.tasks[place] for place in places]
-
-    def failed(self) -> list[int]:
-        """Give the numbers of the tasks that failed or are lost, as last seen."""
-        in_vain = (TaskPhase.FAILED, TaskPhase.LOST)
-        return [place for place, task in enumerate(self.tasks) if task.phase in in_vain]
+        retry_points(self, places)
 
     # Results.
 
@@ -336,7 +275,7 @@ class Sweep:
             return found
 
         self.refresh()
-        return _in_threads(read, self.tasks)
+        return in_threads(read, self.tasks)
 
     def rows(self) -> list[dict[str, Any]]:
         """Give what is known of each task, as a dict each: the rows of `results_frame`."""
@@ -384,6 +323,42 @@ def sweep_of(task: TrainTask) -> Sweep | None:
     if not tasks:
         return None
     return Sweep([tasks[place] for place in sorted(tasks)])
+
+
+def find_sweep(text: str) -> Sweep | None:
+    """Find the sweep that somebody means, by its id, the beginning of that, or its name.
+
+    Returns
+    -------
+    Sweep or None
+        Of several with one name the newest; None where nothing fits.
+
+    Raises
+    ------
+    OptionError
+        It is the beginning of several ids.
+    """
+    with Ledger() as ledger:
+        with ledger.transaction() as connection:
+            rows = connection.execute(
+                "SELECT name, json_extract(profile, '$.sweep.id') AS sweep FROM task "
+                "WHERE json_valid(profile) AND json_extract(profile, '$.sweep.id') IS NOT NULL "
+                "ORDER BY submitted_ms DESC, rowid DESC"
+            ).fetchall()
+        known = dict.fromkeys(str(row["sweep"]) for row in rows)
+        by_id = [one for one in known if text.startswith("SWEP") and one.startswith(text)]
+        if len(by_id) > 1 and text not in by_id:
+            listed = ", ".join(by_id[:_NAMED])
+            raise OptionError(f"{text} fits {len(by_id)} sweeps: {listed}; write more of one.")
+        by_name = [str(row["sweep"]) for row in rows if name_of_sweep(str(row["name"])) == text]
+        chosen = text if text in by_id else next(iter(by_id + by_name), None)
+        tasks = sweep_tasks(ledger, "id", chosen) if chosen is not None else {}
+    return Sweep([tasks[place] for place in sorted(tasks)]) if tasks else None
+
+
+def name_of_sweep(task_name: str) -> str:
+    """Give the name of a sweep out of that of one of its tasks: ``digits-3,lr=0.1``: digits."""
+    return task_name.partition(",")[0].rpartition("-")[0]
 
 
 def sweep_id_of(task: TrainTask) -> str | None:
@@ -439,12 +414,3 @@ def _columns(found: Mapping[str, Extent]) -> dict[str, float]:
     for name, one in found.items():
         columns |= {name: one.last, f"{name}.min": one.low, f"{name}.max": one.high}
     return columns
-
-
-def _in_threads(work: Callable[[T], R], things: Sequence[T]) -> list[R]:
-    """Do something with each of some things, several at once; raise the first error at the end."""
-    if not things:
-        return []
-    with ThreadPoolExecutor(min(_AT_ONCE, len(things)), "anylearn-sweep") as pool:
-        waiting = [pool.submit(work, one) for one in things]
-    return [one.result() for one in waiting]
