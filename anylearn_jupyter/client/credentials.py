@@ -55,6 +55,11 @@ def load(home: Home, host: str) -> Login | None:
     return Login(*(str(field) for field in fields))
 
 
+def hosts(home: Home) -> list[str]:
+    """List the servers that there is a login to."""
+    return list(_read(home))
+
+
 def save(home: Home, host: str, login: Login) -> None:
     """Keep a login to a server, in place of an earlier one."""
     entry = {

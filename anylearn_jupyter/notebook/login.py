@@ -23,6 +23,7 @@ from anylearn_jupyter.errors import ConfigError, OptionError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.notebook.headless import is_headless
 from anylearn_jupyter.notebook.printing import say
+from anylearn_jupyter.submit.choices import learn_choices
 
 if TYPE_CHECKING:
     from IPython.core.interactiveshell import InteractiveShell
@@ -57,6 +58,7 @@ def log_in(shell: InteractiveShell, host: str | None, *, configured_server: str 
         raise OptionError("No name was given, so nothing was done.")
     connection = connect(server, username=username, password=_ask_secret("Password: "))
     say(f"Logged in to {server} as {connection.username}; it is this kernel's server now.")
+    learn_choices(connection)
     if saved_default_host(Home()) == server:
         return
     answer = _ask(f"Make {server} the default for new kernels, too? [y/N] ")
