@@ -13,8 +13,10 @@ from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.notebook.arguments import parse_line
 from anylearn_jupyter.notebook.expressions import Names
+from anylearn_jupyter.notebook.grammar import read_setting
 from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
+from anylearn_jupyter.notebook.retrying import changed
 from anylearn_jupyter.notebook.training import training
 from anylearn_jupyter.submit.code_cell import CodeCell, python_source
 from anylearn_jupyter.submit.overlay import overlay_of
@@ -197,6 +199,8 @@ def test_a_cell_runs_beside_the_modules_and_can_be_repeated(
     task.wait(60)
     assert task.log_text().splitlines() == ["64 0.5 ['a.txt']"]
     assert sorted(project.rglob("*")) == before, "the directory is not written to"
+    changed_request = changed(request, [read_setting("lr=1e-2", "--set", Names({}))])
+    assert dict(changed_request.hyperparams) == {"lr": "1e-2"}
     again = task.retry(lr=0.25)
     again.wait(60)
     assert again.log_text().splitlines() == ["64 0.25 ['a.txt']"]

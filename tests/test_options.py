@@ -273,7 +273,7 @@ def test_only_named_variables_travel(monkeypatch: pytest.MonkeyPatch) -> None:
         ("train.py -n 'open", "never closed"),
         ("train.py --params missing.json", "cannot be read"),
         ("train.py --params missing", "neither a variable nor"),
-        ("train.py --params x.yaml", "YAML"),
+        ("train.py --params missing.yaml", "cannot be read"),
         ("train.py --params name", "is a"),
         ("train.py --hyperparams name", "give a dict"),
         ("train.py --params {bad}", "'a b'"),
@@ -281,6 +281,28 @@ def test_only_named_variables_travel(monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_mistakes_in_the_line(line: str, shown: str) -> None:
     assert shown in refused(line, name="x", bad={"a b": 1})
+
+
+@pytest.mark.parametrize(
+    ("name", "text"),
+    [
+        ("p.json", '{"lr": 0.5, "betas": [0.9, 1], "amp": true}'),
+        ("p.toml", "lr = 0.5\nbetas = [0.9, 1]\namp = true\n"),
+        ("p.yaml", "lr: 0.5  # slow\nbetas:\n  - 0.9\n  - 1\namp: yes\n"),
+        ("p.yml", "{lr: 5e-1, betas: [0.9, 1], amp: true}\n"),
+    ],
+)
+def test_a_file_of_hyperparameters(name: str, text: str, project: Path) -> None:
+    (project / name).write_text(text, encoding="utf-8")
+    words = words_of(request_of(f"train.py --params {name}", "lr = 0.1"))
+    assert words[2:] == ["--lr", "0.1", "--betas", "0.9", "1", "--amp"]
+
+
+def test_a_yaml_file_that_goes_beyond_is_refused(project: Path) -> None:
+    (project / "p.yaml").write_text("a: &x 1\nb: *x\n", encoding="utf-8")
+    assert "load the file yourself" in refused("train.py --params p.yaml")
+    (project / "p.yaml").write_text("- 1\n", encoding="utf-8")
+    assert "is a list; give a dict" in refused("train.py --params p.yaml")
 
 
 def test_a_variable_that_is_no_dict_is_refused() -> None:

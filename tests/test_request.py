@@ -53,6 +53,7 @@ def digest(request: TrainRequest, snapshot: str = SNAPSHOT, **more: Any) -> str:
         {"require_clean": True},
         {"include": ("*.log",), "exclude": ("*.md",)},
         {"polling_s": 1.0},
+        {"timeout_s": 60.0, "retries": 3},
         {"uploader": object()},
         {"code_cell": CodeCell("print(1)\n", lines_above=1, assigned=False)},
         {"data": REQUEST.data[::-1]},

@@ -296,6 +296,8 @@ def prepare(
         "env": variables,
         "cpus": list(allocation.get("cpus", ())),
         "stop_grace_s": stop_grace_s,
+        "timeout_s": task.timeout_s,
+        "retries": task.retries,
     }
     if task.num_nodes * task.nproc_per_node > 1:
         words = (sys.executable, "-I", ranks.__file__, str(files.root))

@@ -187,5 +187,11 @@ ALTER TABLE task ADD COLUMN limit_group TEXT NOT NULL DEFAULT '';
 ALTER TABLE task ADD COLUMN group_limit INTEGER NOT NULL DEFAULT 0
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SECOND, TASK_GROUPS)
+SUPERVISION = """
+ALTER TABLE task ADD COLUMN timeout_s REAL;    -- how long it may run; NULL: without a limit
+
+ALTER TABLE task ADD COLUMN retries INTEGER NOT NULL DEFAULT 0
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SECOND, TASK_GROUPS, SUPERVISION)
 """SQL of each step; a store of format n has taken the first n."""

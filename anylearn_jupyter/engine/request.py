@@ -181,7 +181,7 @@ class Fields:
         except ValueError as error:
             raise bad(f"The field {name!r} is {shown(value)}, which is no number.") from error
         if number != number or number in (float("inf"), float("-inf")):
-            raise bad(f"The field {name!r} is {value}; a metric is a finite number.")
+            raise bad(f"The field {name!r} is {value}; send a finite number.")
         return number
 
     def flag(self, name: str, default: bool = False) -> bool:

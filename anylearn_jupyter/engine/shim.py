@@ -20,14 +20,14 @@ signals and for deadlines; nothing is asked again and again. The stages::
 ASKED means that SIGTERM went to every descendant; KILLING, that SIGKILL goes to each, again and
 again until none is left: as a subreaper we are the parent of every orphan, so that no double fork
 and no ``setsid`` hides one (faults H1, H2). Then the log is made durable and ``exit.json`` is put
-in place, and only then does this process end.
+in place, and only then does this process end. A task that failed and may be started again goes back
+to RUNNING instead; one that runs over its time goes to ASKED (`attempts`).
 
 Standard library only, and little of it: this is started once a task.
 """
 
 from __future__ import annotations
 
-import fcntl
 import os
 import selectors
 import signal
@@ -36,12 +36,11 @@ import time
 from pathlib import Path
 
 from anylearn_jupyter.engine import task_files
+from anylearn_jupyter.engine.attempts import Attempts
+from anylearn_jupyter.engine.handover import LOCK_DESCRIPTOR, hold_lock, receive_task
 from anylearn_jupyter.engine.log_writer import STDERR, STDOUT, Clock, LogWriter
 from anylearn_jupyter.engine.processes import Process, descendants, system
 from anylearn_jupyter.engine.task_files import TaskFiles, read_record, write_record
-
-LOCK_DESCRIPTOR = 3
-"""Where the lock is, if it was taken for us."""
 
 DEFAULT_GRACE_S = 10.0
 """Seconds between SIGTERM and SIGKILL of a stop, unless the engine says otherwise."""
@@ -57,7 +56,6 @@ _ORPHAN_POLL_S = 0.05
 _READ_BYTES = 1 << 18
 _PIPE_BYTES = 1 << 20
 _LAST_READS = 64
-_PATH_BYTES = 1 << 13
 
 _RUNNING, _SETTLING, _ASKED, _KILLING = range(4)
 
@@ -98,6 +96,7 @@ class Shim:
         self._cut_off: dict[int, str] = {}
         self._started_ms: int | None = None
         self._grace_s = DEFAULT_GRACE_S
+        self._attempts = Attempts({})
         self._listen()
 
     def _listen(self) -> None:
@@ -130,25 +129,36 @@ class Shim:
         self._grace_s = _number(launch, "stop_grace_s", DEFAULT_GRACE_S)
         limit = int(_number(launch, "log_limit_bytes", DEFAULT_LOG_LIMIT_BYTES))
         log = LogWriter(self._files.log, self._files.log_index, self._clock, limit)
+        self._attempts = Attempts(launch)
         try:
-            self._start(launch)
+            while self._start(launch):
+                self._stay(log)
+                self._drain_rest(log)
+                self._tell_leftovers(log)
+                if not self._goes_again(log):
+                    break
         except OSError as error:
             log.close()
             self._record("start", None, f"the command could not be started: {error}", log)
             return
-        if self._main:
-            self._stay(log)
-            self._drain_rest(log)
-        self._tell_leftovers(log)
         log.close()
         self._record(*self._ending(), log)
 
-    def _start(self, launch: dict[str, object]) -> None:
-        """Start the task's first process, unless a stop came first."""
+    def _goes_again(self, log: LogWriter) -> bool:
+        """Say in the log that the task is started again, where it has failed and may be."""
+        if self._stopped or self._status is None or self._relatives():
+            return False
+        if not self._attempts.goes_again(self._status):
+            return False
+        log.say(self._attempts.again_text(self._status))
+        return True
+
+    def _start(self, launch: dict[str, object]) -> bool:
+        """Start the task's first process; False where a stop came first."""
         self._subreaper = system.become_subreaper()
         if self._stop_wanted or self._files.stop.exists():
             self._stop_wanted = self._stopped = True
-            return
+            return False
         out, task_out = os.pipe()
         err, task_err = os.pipe()
         nothing = os.open(os.devnull, os.O_RDONLY)
@@ -160,6 +170,8 @@ class Shim:
         variables = launch["env"]
         if not isinstance(variables, dict):
             raise ValueError("launch.json has no variables")
+        self._attempts.begin()
+        variables = {**variables, **self._attempts.variables}
         try:
             self._main = os.posix_spawn(
                 "/bin/sh",
@@ -179,7 +191,7 @@ class Shim:
                 os.close(handle)
             system.pin(everywhere)
             os.chdir("/")
-        self._started_ms = self._clock.now_ms()
+        self._begin_attempt()
         main = Process.find(self._main)
         record: dict[str, object] = main.to_record() if main else {"pid": self._main}
         try:
@@ -193,20 +205,33 @@ class Shim:
             os.set_blocking(handle, False)
             system.widen_pipe(handle, _PIPE_BYTES)
             self._selector.register(handle, selectors.EVENT_READ, stream)
+        return True
+
+    def _begin_attempt(self) -> None:
+        """Forget how the attempt before ended; the task started with the first one."""
+        if self._started_ms is None:
+            self._started_ms = self._clock.now_ms()
+        self._status = self._deadline = None
+        self._stage = _RUNNING
+        self._childless = self._forced = False
+        self._cut_off = {}
 
     def _stay(self, log: LogWriter) -> None:
         """Drain, reap and keep the deadlines until no process of the task's is left."""
         self._reap()
         while not self._is_over():
-            timeout = None
-            if self._deadline is not None:
-                timeout = max(0.0, self._deadline - time.monotonic())
-            for key, _ in self._selector.select(timeout):
+            for key, _ in self._selector.select(self._patience_s()):
                 if key.fd == self._wake:
                     self._take_signals()
                 else:
                     self._read(key.fd, key.data, log)
-            self._advance()
+            self._advance(log)
+
+    def _patience_s(self) -> float | None:
+        """Give the seconds until something is due; None for nothing."""
+        limit = self._attempts.deadline if self._stage == _RUNNING else None
+        due = [at for at in (self._deadline, limit) if at is not None]
+        return max(0.0, min(due) - time.monotonic()) if due else None
 
     def _is_over(self) -> bool:
         if self._status is None:
@@ -264,10 +289,14 @@ class Shim:
                 for _ in range(_LAST_READS):
                     if not self._read(key.fd, key.data, log):
                         break
+        for key in list(self._selector.get_map().values()):
+            if key.fd != self._wake:
+                self._selector.unregister(key.fileobj)
+                os.close(key.fd)
 
     # Ending the processes.
 
-    def _advance(self) -> None:
+    def _advance(self, log: LogWriter) -> None:
         """Go on to the next stage where it is time."""
         now = time.monotonic()
         if self._stop_wanted:
@@ -276,6 +305,9 @@ class Shim:
         elif self._status is not None and self._stage == _RUNNING:
             self._stage = _SETTLING
             self._deadline = now + _SETTLE_S
+        elif self._stage == _RUNNING and self._attempts.is_up(now):
+            log.say(f"The task has run for {self._attempts.limit_text}, its limit; it is stopped.")
+            self._ask(now, self._grace_s)
         elif self._deadline is not None and now >= self._deadline:
             self._on_deadline(now)
 
@@ -327,14 +359,17 @@ class Shim:
         if self._status is None:
             return "unknown", None, "it does not end, not even by SIGKILL"
         code = os.waitstatus_to_exitcode(self._status)
+        force = ", by force as it did not end by itself" if self._forced else ""
+        if self._attempts.timed_out:
+            return "timeout", None, f"stopped after {self._attempts.limit_text}, its limit{force}"
         if self._stopped:
-            how = "stopped on request"
-            if self._forced:
-                how += ", by force as it did not end by itself"
+            how = f"stopped on request{force}"
         elif code == -signal.SIGKILL:
             how = "killed from outside, perhaps because the memory was used up"
         else:
             how = ""
+        if code and not self._stopped and self._attempts.last_text:
+            how = "; ".join(filter(None, (self._attempts.last_text, how)))
         if code < 0:
             return "signal", -code, how
         return "exit", code, how
@@ -394,45 +429,6 @@ def _number(record: dict[str, object], key: str, default: float) -> float:
 def _say(sentence: str) -> None:
     """Write to our own log, which is our stderr."""
     sys.stderr.write(f"{sentence}\n")
-
-
-def hold_lock(files: TaskFiles, locked: bool) -> bool:
-    """Hold the task's lock for the life of this process; False if another shim has the task."""
-    if locked:
-        os.set_inheritable(LOCK_DESCRIPTOR, False)
-        return True
-    handle = os.open(files.lock, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
-    try:
-        fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
-
-
-def receive_task() -> list[str]:
-    """Wait at the standard input for a task, and be the shim that was started for it.
-
-    Returns
-    -------
-    list of str
-        The arguments for `main`; empty where the engine has ended without a task for us.
-    """
-    import socket
-
-    # For what these import: later there is no time for that.
-    system.become_subreaper()
-    Process.find(os.getpid())
-    with socket.socket(fileno=os.dup(0)) as link:
-        data, handles, _, _ = socket.recv_fds(link, _PATH_BYTES, 2)
-    if not data:
-        return []
-    lock, words = handles
-    nothing = os.open(os.devnull, os.O_RDONLY)
-    os.dup2(nothing, 0)
-    os.dup2(words, 1)
-    os.dup2(words, 2)
-    os.dup2(lock, LOCK_DESCRIPTOR)
-    return [os.fsdecode(data), "--locked"]
 
 
 def main(arguments: list[str]) -> int:

@@ -67,6 +67,10 @@ class TaskRow:
         The tasks with which it shares `group_limit`; empty for none.
     group_limit : int
         How many tasks of that group run at once, at most.
+    timeout_s : float or None
+        How many seconds it may run; None without a limit.
+    retries : int
+        How often it is started again where it fails.
     is_local : int
         1: its user's own machine runs it, and only tells us (HTTP API, section 11).
     sequence : int
@@ -108,6 +112,8 @@ class TaskRow:
     is_local: int = 0
     limit_group: str = ""
     group_limit: int = 0
+    timeout_s: float | None = None
+    retries: int = 0
     sequence: int = 0
 
     @property
@@ -151,6 +157,8 @@ class TaskRow:
             "is_local": self.is_local,
             "limit_group": self.limit_group,
             "group_limit": self.group_limit,
+            "timeout_s": self.timeout_s,
+            "retries": self.retries,
         }
 
 

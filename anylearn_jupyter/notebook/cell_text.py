@@ -17,6 +17,7 @@ from anylearn_jupyter.entities import is_id
 from anylearn_jupyter.errors import AnylearnError
 from anylearn_jupyter.notebook.arguments import parse_line
 from anylearn_jupyter.notebook.cell_words import option_word, value_line, word
+from anylearn_jupyter.notebook.durations import duration_word
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
@@ -139,6 +140,8 @@ def _words(request: TrainRequest) -> tuple[str, ...]:
         *((flag, text) for one in request.data for flag, text in _data(one, request)),
         *(("--env", f"{name}={value}") for name, value in request.env),
         *_resources(request),
+        ("--timeout", None if request.timeout_s is None else duration_word(request.timeout_s)),
+        ("--retry", _unless(request.retries, 0)),
         ("--num-nodes", _unless(request.num_nodes, 1)),
         ("--nproc-per-node", _unless(request.nproc_per_node, 1)),
         ("--mirror-name", _unless(request.mirror_name, DEFAULT_MIRROR)),

@@ -12,6 +12,7 @@ from anylearn_jupyter.config import SavedDefaults
 from anylearn_jupyter.entities import is_id
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.home import Home
+from anylearn_jupyter.notebook.durations import read_duration
 from anylearn_jupyter.notebook.given_options import GivenOptions
 from anylearn_jupyter.submit.published import (
     checked_mount_name,
@@ -243,6 +244,23 @@ def uploader(options: GivenOptions) -> ResourceUploader | None:
         )
     strategy: ResourceUploader = found
     return strategy
+
+
+def supervision(options: GivenOptions) -> dict[str, Any]:
+    """Give how long it may run, and how often it is started again.
+
+    Raises
+    ------
+    OptionError
+        A time or a number that is none.
+    """
+    found: dict[str, Any] = {}
+    timeout, retries = options.text("timeout"), options.text("retry")
+    if timeout is not None:
+        found["timeout_s"] = read_duration(timeout, "--timeout")
+    if retries is not None:
+        found["retries"] = _whole(retries, "--retry")
+    return found
 
 
 def _pairs(options: GivenOptions, name: str) -> dict[str, Any]:

@@ -71,7 +71,7 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
     argument(
         "--params",
         metavar="VAR_OR_FILE",
-        help="a dict variable, or a JSON or TOML file, of hyperparameters; the body overrides it",
+        help="a dict variable, or a JSON, TOML or YAML file of them; the body overrides it",
     ),
     argument(
         "--hyperparams",
@@ -228,6 +228,16 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         help="how much of a resource, or {dict} for several; default: the server's package",
     ),
     argument("--resource-request", metavar="{LIST}", help="the older form of the two above"),
+    argument(
+        "--timeout",
+        metavar="TIME",
+        help="stop it after so long, as failed: 90s, 45m, 2h, 1h30m; default: no limit",
+    ),
+    argument(
+        "--retry",
+        metavar="N",
+        help="where it fails, start it again up to N times; default: 0",
+    ),
     argument("--num-nodes", metavar="N", help="machines; default: 1"),
     argument("--nproc-per-node", metavar="N", help="processes on each; default: 1"),
 )

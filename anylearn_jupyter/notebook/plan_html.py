@@ -19,6 +19,7 @@ from anylearn_jupyter.notebook.plan_words import (
     queue_words,
     script_lines,
     server_words,
+    supervision_words,
     time_total,
     time_words,
     upload_total,
@@ -213,6 +214,9 @@ def _data(plan: Plan) -> Iterator[str]:
 def _rest(plan: Plan) -> Iterator[str]:
     if plan.request.env:
         yield _section("Variables", [_line(f"{name}={value}") for name, value in plan.request.env])
+    supervised = supervision_words(plan)
+    if supervised:
+        yield _section("Limits", [_line(words) for words in supervised])
     yield _section("Results", [_line(f"{plan.facts.output}/")])
 
 

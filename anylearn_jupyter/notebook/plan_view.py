@@ -21,6 +21,7 @@ from anylearn_jupyter.notebook.plan_words import (
     queue_words,
     script_lines,
     server_words,
+    supervision_words,
     time_words,
     upload_words,
 )
@@ -87,6 +88,9 @@ def _rows(plan: Plan, notes: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     yield "time", [time_words(plan)]
     if plan.request.env:
         yield "env", [f"{name}={value}" for name, value in plan.request.env]
+    supervised = supervision_words(plan)
+    if supervised:
+        yield "limits", supervised
     yield "results", [f"{plan.facts.output}/"]
     told = list(dict.fromkeys([*plan.notes, *notes]))
     if told:

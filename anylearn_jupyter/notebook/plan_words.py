@@ -75,6 +75,17 @@ def script_lines(plan: Plan) -> list[str]:
     return text.rstrip("\n").split("\n") if text else []
 
 
+def supervision_words(plan: Plan) -> list[str]:
+    """Say how long it may run, and how often it is started again; nothing where neither is so."""
+    request, words = plan.request, []
+    if request.timeout_s is not None:
+        words.append(f"stopped after {duration_text(request.timeout_s)}")
+    if request.retries:
+        times = "once" if request.retries == 1 else f"up to {request.retries} times"
+        words.append(f"started again {times} where it fails")
+    return words
+
+
 def dropped(skipped: Iterable[Skipped]) -> list[Dropped]:
     """Put what does not travel together by the rule that left it out."""
     by_rule: dict[str, list[Skipped]] = {}

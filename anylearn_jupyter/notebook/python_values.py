@@ -58,11 +58,25 @@ def python_values(
     own = {one.name for one in layers.parameters}
     values = {name: python_source(value) for name, value in layers.published if name not in own}
     for one in layers.parameters:
-        values[one.name] = _source(one, (known or {}).get(one.name, UNKNOWN), script)
+        values[one.name] = value_source(one, (known or {}).get(one.name, UNKNOWN), script)
     return Values(tuple(values.items()), raw_text(layers.raw), entrypoint, "--", " ")
 
 
-def _source(parameter: Parameter, default: object, script: str) -> str:
+def value_source(parameter: Parameter, default: object = UNKNOWN, script: str = "") -> str:
+    """Write a value as Python source.
+
+    Parameters
+    ----------
+    default : object
+        What the variable is without it; `UNKNOWN` for nobody knows.
+    script : str
+        What has the variable, for messages.
+
+    Raises
+    ------
+    OptionError
+        It is of another type than the default, or cannot be written as Python.
+    """
     value = parameter.value
     if isinstance(value, Truth):
         value = _TRUTHS[value]

@@ -17,12 +17,14 @@ from anylearn_jupyter.notebook.headless import is_headless, watch_to_the_end
 from anylearn_jupyter.notebook.named_tasks import one_task
 from anylearn_jupyter.notebook.placing import Placed, place
 from anylearn_jupyter.notebook.printing import name_of, say
+from anylearn_jupyter.notebook.python_values import value_source
 from anylearn_jupyter.notebook.refusals import check_names, check_words
 from anylearn_jupyter.notebook.script_parser import ScriptParser
 from anylearn_jupyter.notebook.subcommands import words_after_script
 from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
 from anylearn_jupyter.notebook.values import SHELL_WORK
 from anylearn_jupyter.submit.again import request_again
+from anylearn_jupyter.submit.code_cell import check_name
 from anylearn_jupyter.submit.command import command_text, entry_script, shell_text, train_command
 from anylearn_jupyter.submit.exact import submit_exactly
 from anylearn_jupyter.submit.pipeline import submit
@@ -93,15 +95,20 @@ def changed(request: TrainRequest, changes: Sequence[Parameter]) -> TrainRequest
     if len(sources) < len(changes):
         twice = next(one.name for one in changes if sources[one.name] != one.source)
         raise OptionError(f"--set gives {twice!r} twice; keep one of them.")
+    if request.python_values:
+        new = {one.name: value_source(one) for one in changes}
+        for one in changes:
+            check_name(one.name, one.source)
+        return replace(request, hyperparams=tuple((dict(request.hyperparams) | new).items()))
     parser = _parser_of(request)
     prefix, delimiter = request.hyperparams_prefix, request.hyperparams_delimeter
     placed = place(changes, (), parser, prefix=prefix, delimiter=delimiter)
     # What says no to a flag is another word than what says yes.
     gone = set(sources) | {f"no-{name}" for name in sources}
-    new = dict(placed.hyperparams)
-    kept = {name: value for name, value in request.hyperparams if name not in gone - set(new)}
+    put = dict(placed.hyperparams)
+    kept = {name: value for name, value in request.hyperparams if name not in gone - set(put)}
     raw = " ".join(filter(None, (request.raw_arguments, placed.raw_arguments)))
-    again = replace(request, hyperparams=tuple((kept | new).items()), raw_arguments=raw)
+    again = replace(request, hyperparams=tuple((kept | put).items()), raw_arguments=raw)
     if parser is not None:
         _check(again, parser, placed, {prefix + name: text for name, text in sources.items()})
     return again

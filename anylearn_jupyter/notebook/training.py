@@ -24,6 +24,7 @@ from anylearn_jupyter.notebook.inputs import (
     polling_s,
     project,
     resources,
+    supervision,
     uploader,
     variables,
 )
@@ -117,6 +118,7 @@ def training(
         task_description=options.text("task_description") or "",
         env=variables(options),
         **resources(options),
+        **supervision(options),
         include=options.texts("include"),
         exclude=options.texts("exclude"),
         server=_server(options, configured_server),

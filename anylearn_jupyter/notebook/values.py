@@ -9,7 +9,7 @@ import json
 import re
 import shlex
 import tomllib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from typing import Any
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.notebook.given_options import GivenOptions
 from anylearn_jupyter.notebook.grammar import Body, Parameter, option_names, read_setting
+from anylearn_jupyter.notebook.parsers.yaml_subset import YamlError, read_yaml
 from anylearn_jupyter.notebook.placing import Placed, place
 from anylearn_jupyter.notebook.refusals import check_names, check_words
 from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
@@ -28,6 +29,13 @@ from anylearn_jupyter.submit.sweep_points import Between, Choices, Dimension
 
 SHELL_WORK = re.compile(r"[$`;&|<>]")
 """What makes a text one that only a shell can take apart."""
+
+_READERS: Mapping[str, Callable[[str], object]] = {
+    ".json": json.loads,
+    ".toml": tomllib.loads,
+    ".yaml": read_yaml,
+    ".yml": read_yaml,
+}
 
 _NAME = re.compile(r"[A-Za-z0-9_.][A-Za-z0-9_.\-]*")
 
@@ -224,18 +232,19 @@ def _params(options: GivenOptions) -> Iterable[Parameter]:
 def _read_file(text: str) -> object:
     path = Path(text).expanduser()
     kind = path.suffix.lower()
-    if kind in (".yaml", ".yml"):
+    reader = _READERS.get(kind)
+    if reader is None:
         raise OptionError(
-            f"--params {text}: YAML cannot be read in this version; save it as JSON or TOML, or "
-            "load it yourself and give the variable."
-        )
-    if kind not in (".json", ".toml"):
-        raise OptionError(
-            f"--params {text} is neither a variable nor a .json or .toml file; name one of these."
+            f"--params {text} is neither a variable nor a .json, .toml or .yaml file; name one of "
+            "these."
         )
     try:
-        content = path.read_bytes().decode("utf-8")
-        return tomllib.loads(content) if kind == ".toml" else json.loads(content)
+        return reader(path.read_bytes().decode("utf-8"))
+    except YamlError as error:
+        raise OptionError(
+            f"--params {text} {error}, and only plain YAML is read; write it plainer, or load the "
+            "file yourself and give the variable."
+        ) from error
     except OSError as error:
         raise OptionError(f"--params {text} cannot be read: {error.strerror}.") from error
     except ValueError as error:

@@ -2,10 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.submit.code import check_algorithm_name
 from anylearn_jupyter.submit.projects import check_project_name
 from anylearn_jupyter.submit.request import TrainRequest
+
+MAX_RETRIES = 100
+"""Most times that a task is started again where it fails."""
 
 NAME_LIMIT = 50
 """Characters of a task's name (HTTP API, section 9.1)."""
@@ -43,6 +48,11 @@ def check_request(request: TrainRequest) -> None:
     ):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise OptionError(f"{option}={value!r} is no whole number of at least 1.")
+    retries = request.retries
+    if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
+        raise OptionError(f"--retry {retries!r} is no whole number from 0 to {MAX_RETRIES}.")
+    if request.timeout_s is not None and not 0 < request.timeout_s < math.inf:
+        raise OptionError(f"--timeout {request.timeout_s!r} is no number of seconds above 0.")
 
 
 def _check_task_name(name: str | None) -> None:

@@ -30,6 +30,8 @@ _SETTINGS = {
     "quota_group": "resource group",
     "num_nodes": "machines",
     "nproc_per_node": "processes on each",
+    "timeout_s": "seconds allowed",
+    "retries": "further attempts",
 }
 """Fields of a request that are compared as they are, and what they are called."""
 

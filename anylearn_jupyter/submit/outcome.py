@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import signal
 
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskDetail, TaskPhase
 
+_LAST_OF = re.compile(r"the last of \d+ attempts")
 _REASONS = {
     signal.SIGKILL: "perhaps because memory ran out",
     signal.SIGSEGV: "a crash in compiled code",
@@ -38,7 +40,9 @@ def outcome_text(detail: TaskDetail) -> str:
     if ended.kind == "start":
         return "could not be started" + _more(ended.message)
     if ended.number is not None:
-        return f"failed with exit code {ended.number}{_shell_hint(ended.number)}"
+        attempts = _LAST_OF.match(ended.message)
+        more = f", {attempts[0]}" if attempts else ""
+        return f"failed with exit code {ended.number}{_shell_hint(ended.number)}{more}"
     return detail.phase + _more(ended.message)
 
 

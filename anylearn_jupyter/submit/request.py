@@ -142,6 +142,10 @@ class TrainRequest:
     code_cell : CodeCell or None
         A cell that is the script; it travels with the code directory. Where its values are
         assigned, `hyperparams` are Python source instead of shell text.
+    timeout_s : float or None
+        Seconds after which the server stops it. None: no limit.
+    retries : int
+        How often the server starts it again where it fails.
     polling_s : float
         Seconds between two questions about a resource that the server is still processing, at most.
     uploader : object or None
@@ -181,6 +185,8 @@ class TrainRequest:
     server: str | None = None
     working_dir: Path = field(default_factory=Path.cwd)
     code_cell: CodeCell | None = None
+    timeout_s: float | None = None
+    retries: int = 0
     polling_s: float = 5.0
     uploader: ResourceUploader | None = field(default=None, compare=False, repr=False)
 

@@ -20,6 +20,7 @@ from anylearn_jupyter.submit.preparation import Preparation
 from anylearn_jupyter.submit.projects import find_project
 from anylearn_jupyter.submit.quota import ResourceRequest, resource_request
 from anylearn_jupyter.submit.request import DataInput
+from anylearn_jupyter.submit.supervised import check_supervision
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -90,7 +91,7 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
     # What was not read yet has no name there; it is asked for while it is read.
     local = [one for one in dict.fromkeys(request.data) if one.path in prepared.contents]
     calls: dict[str, Callable[[], Any]] = {
-        "features": lambda: api.features,
+        "features": lambda: check_supervision(request, destination),
         "mirror": lambda: api.mirror_id(request.mirror_name),
         "resources": lambda: resource_request(request, api),
         "project": lambda: find_project(request, destination),

@@ -15,6 +15,7 @@ from anylearn_jupyter.submit.inputs import MountedInput
 from anylearn_jupyter.submit.preparation import DEFAULT_OUTPUT
 from anylearn_jupyter.submit.quota import ResourceRequest
 from anylearn_jupyter.submit.request import TrainRequest
+from anylearn_jupyter.submit.supervised import supervision_form
 
 _NAME_LETTERS = "abcdefghijklmnopqrstuvwxyz0123456789"
 
@@ -83,6 +84,7 @@ def task_form(
         "nproc_per_node": request.nproc_per_node,
         "entrypoint": command.entrypoint,
         "output": request.output or DEFAULT_OUTPUT,
+        **supervision_form(request),
     }
 
 

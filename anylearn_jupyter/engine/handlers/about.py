@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from typing import TYPE_CHECKING, Any
 
+from anylearn_jupyter.engine.attempts import MAX_RETRIES, MAX_TIMEOUT_S
 from anylearn_jupyter.engine.chunk_uploads import MAX_BODY_BYTES, MAX_BODY_CHUNKS, MAX_CHUNK_BYTES
 from anylearn_jupyter.engine.handlers.delta import MAX_ASKED
 from anylearn_jupyter.engine.incoming import MAX_OBJECTS, MAX_PACK_BYTES
@@ -47,6 +48,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
             "task_batch": {},
             "task_in_reply": {},
             "group_limit": {},
+            "supervision": {"max_timeout_s": MAX_TIMEOUT_S, "max_retries": MAX_RETRIES},
             "task_phase": {},
             "interpreter": {"environment": list(SUBMITTER_VARIABLES)},
             "idempotency": {},

@@ -10,6 +10,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anylearn_jupyter.engine.attempts import MAX_RETRIES, MAX_TIMEOUT_S
 from anylearn_jupyter.engine.handlers import create_once
 from anylearn_jupyter.engine.handlers.about import BEST_EFFORT_GROUP
 from anylearn_jupyter.engine.handlers.algorithms import own_algorithm
@@ -126,6 +127,7 @@ def _values(engine: Engine, request: Request) -> dict[str, Any]:
         "is_local": int(form.flag("is_local")),
         **_processes(request),
         **_group(request),
+        **_supervision(request),
         "interpreter": _interpreter(form.text("interpreter", limit=4096, default="")),
         "submitter_env": _submitter_env(request),
     }
@@ -163,6 +165,16 @@ def _group(request: Request) -> dict[str, Any]:
     if bool(group) != bool(limit):
         raise bad("The fields 'limit_group' and 'group_limit' go together; send both or neither.")
     return {"limit_group": group, "group_limit": limit}
+
+
+def _supervision(request: Request) -> dict[str, Any]:
+    """Read how long it may run, and how often it is started again (docs/protocol.md)."""
+    timeout_s = request.form.number("timeout_s") if request.form.optional("timeout_s") else None
+    if timeout_s is not None and not 0 < timeout_s <= MAX_TIMEOUT_S:
+        raise bad(
+            f"The field 'timeout_s' is {timeout_s:g}; it is above 0, at most {MAX_TIMEOUT_S}."
+        )
+    return {"timeout_s": timeout_s, "retries": request.form.integer("retries", 0, high=MAX_RETRIES)}
 
 
 def _params(request: Request, entrypoint: str, files: list[str]) -> dict[str, Any]:

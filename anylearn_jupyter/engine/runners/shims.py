@@ -22,11 +22,11 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.ioloop import IOLoop
 
+from anylearn_jupyter.engine.handover import LOCK_DESCRIPTOR
 from anylearn_jupyter.engine.launch import STOP_GRACE_S, Inputs, LaunchRefused, prepare
 from anylearn_jupyter.engine.machine import Machine
 from anylearn_jupyter.engine.processes import Process
 from anylearn_jupyter.engine.runners.spare_shim import SHIM_MODULE, SpareShim
-from anylearn_jupyter.engine.shim import LOCK_DESCRIPTOR
 from anylearn_jupyter.engine.spare_code import SETTLED_S, SpareCode
 from anylearn_jupyter.engine.supervision import (
     Ending,
