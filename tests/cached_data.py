@@ -14,7 +14,6 @@ from typing import TypedDict
 
 import pytest
 
-from anylearn_jupyter.submit import file_reading as module
 from anylearn_jupyter.submit import regular_files
 from anylearn_jupyter.submit.stat_cache import StatCache
 from waiting import wait_until
@@ -42,14 +41,19 @@ def cache(monkeypatch: pytest.MonkeyPatch) -> StatCache:
 def opened(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[str]]:
     """Gather the names of the data files that are opened."""
     names: list[str] = []
+    original = os.open
 
-    def open_and_note(place: str) -> tuple[int, os.stat_result]:
-        path = Path(place)
-        names.append(path.name if path.parent.name == "data" else f"{path.parent.name}/{path.name}")
-        return regular_files.open_seen(place)
+    def open_and_note(
+        place: str, flags: int, mode: int = 0o777, *, dir_fd: int | None = None
+    ) -> int:
+        handle = original(place, flags, mode, dir_fd=dir_fd)
+        path = Path(f"/proc/self/fd/{handle}").readlink()
+        if path.is_file() and "data" in path.parts:
+            names.append("/".join(path.parts[path.parts.index("data") + 1 :][-2:]))
+        return handle
 
     with monkeypatch.context() as patch:
-        patch.setattr(module, "open_seen", open_and_note)
+        patch.setattr(os, "open", open_and_note)
         yield names
 
 
@@ -74,8 +78,12 @@ data = Path(sys.argv[1])
 opened = []
 
 def hear(event, arguments):
-    if event == "open" and str(arguments[0]).startswith(str(data)):
-        opened.append(str(arguments[0]))
+    if event != "open" or arguments[2] & os.O_DIRECTORY:
+        return
+    # Files of a folder are opened by its descriptor, with their names alone.
+    place = str(arguments[0])
+    if place.startswith(str(data)) or not place.startswith("/"):
+        opened.append(place)
 
 sys.addaudithook(hear)
 found = fingerprint(data, cache=StatCache())

@@ -16,9 +16,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from anylearn_jupyter.errors import DataError
-from anylearn_jupyter.submit import data_scan, file_reading
+from anylearn_jupyter.submit import data_scan, folder_work
 from anylearn_jupyter.submit.data_scan import scan
 from anylearn_jupyter.submit.fingerprint import Fingerprint, fingerprint
+from cached_data import opened
 from waiting import wait_until
 
 
@@ -58,7 +59,7 @@ SOME: dict[str, tuple[bytes, bool]] = {
 
 @pytest.fixture
 def some(tmp_path: Path) -> Path:
-    return write_all(tmp_path / "some", SOME)
+    return write_all(tmp_path / "data", SOME)
 
 
 def test_it_is_what_is_written_down(some: Path) -> None:
@@ -282,13 +283,10 @@ def test_times_that_no_calendar_has_do_not_matter(some: Path) -> None:
 
 
 def test_a_scan_opens_nothing(some: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(path: Path) -> None:
-        raise AssertionError(path)
+    with opened(monkeypatch) as names:
+        found = scan(some)
 
-    monkeypatch.setattr(file_reading, "open_seen", refuse)
-
-    found = scan(some)
-
+    assert names == []
     assert (found.files, found.total_bytes) == (
         len(SOME),
         sum(len(content) for content, _ in SOME.values()),
@@ -362,42 +360,60 @@ def test_a_file_that_keeps_changing_is_an_error_that_names_it(tmp_path: Path) ->
     assert told[-1] == 0
 
 
-def test_a_file_that_vanishes_is_an_error_that_names_it(tmp_path: Path) -> None:
-    top = write_all(tmp_path / "top", {"a": (b"1", False), "b": (b"2", False)})
+def test_a_file_that_vanishes_is_an_error_that_names_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = write_all(tmp_path / "data", {"a": (b"1", False), "b": (b"2", False)})
 
-    with pytest.raises(DataError, match=r"'b' was taken away"):
-        fingerprint(top, on_progress=lambda done, total: (top / "b").unlink())
+    with (
+        opened(monkeypatch) as names,
+        pytest.raises(DataError, match=r"'[ab]' was taken away") as caught,
+    ):
+        fingerprint(top, on_progress=lambda done, total: other(top, names).unlink())
+
+    assert repr(other(top, names).name) in str(caught.value)
+
+
+def other(top: Path, names: list[str]) -> Path:
+    """Give the one of the two files that was not opened first."""
+    return top / ("b" if names[0] == "a" else "a")
 
 
 @pytest.mark.parametrize("instead", ["fifo", "link", "directory"])
-def test_what_is_put_in_a_files_place_is_not_read(tmp_path: Path, instead: str) -> None:
-    top = write_all(tmp_path / "top", {"a": (b"1", False), "b": (b"2", False)})
+def test_what_is_put_in_a_files_place_is_not_read(
+    tmp_path: Path, instead: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    top = write_all(tmp_path / "data", {"a": (b"1", False), "b": (b"2", False)})
     (tmp_path / "secret").write_bytes(b"secret")
 
     def put_another(done: int, total: int) -> None:
-        (top / "b").unlink()
+        place = other(top, names)
+        place.unlink()
         if instead == "fifo":
-            os.mkfifo(top / "b")
+            os.mkfifo(place)
         elif instead == "link":
-            (top / "b").symlink_to(tmp_path / "secret")
+            place.symlink_to(tmp_path / "secret")
         else:
-            (top / "b").mkdir()
+            place.mkdir()
 
-    with pytest.raises(DataError, match=r"'b' in the data cannot be read"):
+    with (
+        opened(monkeypatch) as names,
+        pytest.raises(DataError, match=r"'[ab]' in the data cannot be read"),
+    ):
         fingerprint(top, on_progress=put_another)
 
 
 def test_a_directory_that_cannot_be_read_is_named(
     some: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    scandir = os.scandir
+    listed = folder_work.list_folder
 
-    def refuse(path: str) -> object:
-        if str(path).endswith("deep"):
-            raise PermissionError(13, "Permission denied")
-        return scandir(path)
+    def refuse(place: str) -> folder_work.Listing:
+        if place.endswith("deep"):
+            raise PermissionError(13, "Permission denied", place)
+        return listed(place)
 
-    monkeypatch.setattr(data_scan.os, "scandir", refuse)
+    monkeypatch.setattr(data_scan, "list_folder", refuse)
 
     with pytest.raises(DataError, match=r"'a/deep/' in the data cannot be read \(Permission"):
         fingerprint(some)

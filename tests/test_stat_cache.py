@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.submit import data_scan, regular_files
+from anylearn_jupyter.submit import folder_work, regular_files
 from anylearn_jupyter.submit.fingerprint import fingerprint
 from anylearn_jupyter.submit.stat_cache import StatCache
 from cached_data import cache, data, in_another_process, old, opened
@@ -131,7 +131,7 @@ def test_an_edit_within_the_grain_of_the_clock_is_seen(
 ) -> None:
     """On a file system whose times do not show it; and without git's rule it is missed."""
     cache = StatCache()
-    monkeypatch.setattr(data_scan, "_STATE", Frozen(data_scan._STATE, (data / "top").stat()))
+    monkeypatch.setattr(folder_work, "STATE", Frozen(folder_work.STATE, (data / "top").stat()))
     if not careful:
         monkeypatch.setattr(regular_files, "YOUNG_NS", -(10**15))
     before = fingerprint(data, cache=cache).value
@@ -150,7 +150,8 @@ class Frozen:
         self._inode = file.st_ino
         self._pack = packer.pack
         self.unpack = packer.unpack
-        self._state = data_scan.state_of(file)
+        self.size = packer.size
+        self._state = folder_work.state_of(file)
 
     def pack(self, *numbers: int) -> bytes:
         return self._state if numbers[3] == self._inode else self._pack(*numbers)

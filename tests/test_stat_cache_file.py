@@ -9,6 +9,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -187,7 +188,7 @@ def test_what_another_saved_meanwhile_does_not_mix(
     fingerprint(data, cache=cache)
     after = cache.load(data)
     assert after is not None
-    mixed = after._replace(folders={**after.folders, "b/": before.folders["b/"]})
+    mixed = replace(after, folders={**after.folders, "b/": before.folders["b/"]})
 
     cache.save(data, mixed, before)
 

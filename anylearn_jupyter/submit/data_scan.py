@@ -5,9 +5,8 @@ and so is what is neither a file nor a directory. Empty directories are no part 
 
 Notes
 -----
-Source: faults E10, E12, E14. The loop of `_Walk._enter` is what an unchanged dataset costs, so it
-does no more for a file than take its name and pack its state. Measured on 50,000 files: 1.13 times
-the bare `scandir` and `lstat`.
+Source: faults E10, E12, E14. An unchanged dataset costs no more than this, so nothing is done for
+each file here: `folder_work.list_folder` has the loop, and of a large dataset helpers do a part.
 """
 
 from __future__ import annotations
@@ -15,52 +14,52 @@ from __future__ import annotations
 import os
 import stat
 import struct
-from dataclasses import dataclass, field
+from collections import deque
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
 from anylearn_jupyter.errors import DataError
+from anylearn_jupyter.submit.folder_work import (
+    LIST,
+    STATE,
+    Listing,
+    list_folder,
+    state_of,
+)
+from anylearn_jupyter.submit.helpers import Helpers, Job, helpers
 
 MAX_FILES = 1_000_000
 """Most files of a dataset; a server unpacks no more."""
 
-_STATE = struct.Struct("<QQQQQI")
-STATE_BYTES = _STATE.size
-"""Bytes of a file's state."""
+HELPED_FILES = 10_000
+"""From so many files on, expected or seen, helpers walk, too; a walk over them takes 20 ms."""
 
-_MASK = (1 << 64) - 1
-_KIND = stat.S_IFMT(0xFFFF)
+_AT_A_TIME, _SHARES = 16, 16
+_SIZE = struct.Struct(f"<Q{STATE.size - 8}x")
+_MODE = struct.Struct(f"<{STATE.size - 4}xI")
 _SPECIAL = "neither a file nor a directory"
 _OUTSIDE = "a link that leads out of the directory"
 _NOWHERE = "a link that leads nowhere"
 _CIRCLE = "a link that leads in a circle"
 
 
-def state_of(found: os.stat_result) -> bytes:
-    """Pack what of a file changes when its content may have changed, and its mode.
-
-    Size, modification and change time in nanoseconds, inode, device and mode: 64 bits each, the
-    mode 32. Same state, same content, but for an edit within the grain of the clock.
-    """
-    return _STATE.pack(
-        found.st_size,
-        found.st_mtime_ns & _MASK,
-        found.st_ctime_ns & _MASK,
-        found.st_ino,
-        found.st_dev,
-        found.st_mode,
-    )
-
-
 def size_in(state: bytes) -> int:
     """Give the size in bytes that a state holds."""
-    size: int = _STATE.unpack(state)[0]
+    size: int = STATE.unpack(state)[0]
     return size
 
 
 def executable_in(state: bytes) -> bool:
     """Whether the owner may execute a file of this state."""
-    return bool(_STATE.unpack(state)[5] & stat.S_IXUSR)
+    return bool(STATE.unpack(state)[5] & stat.S_IXUSR)
+
+
+def cut(joined: bytes, size: int) -> list[bytes]:
+    """Cut what was joined into parts of one size."""
+    return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
 class SkippedData(NamedTuple):
@@ -70,37 +69,83 @@ class SkippedData(NamedTuple):
     reason: str
 
 
-@dataclass
 class Folder:
     """The files of one directory of a dataset.
 
-    Attributes
+    Their names and states are kept as they are compared, in one piece; cut up when asked for.
+
+    Parameters
     ----------
     prefix : str
         What stands before the names: the directory relative to the dataset's, with ``/`` at the
         end; empty for the dataset's own.
     place : str
         The real directory.
-    names : list of str
-        In the order in which the system gave them; UTF-8.
-    states : list of bytes
+    joined_names : bytes
+        The names in the order in which the system gave them, joined by ``/``; UTF-8.
+    joined_states : bytes
         `state_of` each of them, as it was seen; of a link, that of the file that it leads to.
+
+    Attributes
+    ----------
     links : dict
         For the names that are links, where they lead.
     """
 
-    prefix: str
-    place: str
-    names: list[str] = field(default_factory=list)
-    states: list[bytes] = field(default_factory=list)
-    links: dict[str, Path] = field(default_factory=dict)
+    def __init__(self, prefix: str, place: str, joined_names: bytes, joined_states: bytes) -> None:
+        self.prefix = prefix
+        self.place = place
+        self.joined_names = joined_names
+        self.joined_states = joined_states
+        self.links: dict[str, Path] = {}
 
-    def source(self, index: int) -> Path:
-        """Give what is opened for a name: the file itself, or where the link leads."""
-        return Path(self.where(index))
+    @property
+    def files(self) -> int:
+        """How many files."""
+        return len(self.joined_states) // STATE.size
+
+    @cached_property
+    def names(self) -> list[str]:
+        """Its files."""
+        return self.joined_names.decode().split("/")
+
+    def state(self, index: int) -> bytes:
+        """Give the state of one."""
+        return self.joined_states[index * STATE.size : (index + 1) * STATE.size]
+
+    def states(self, some: Sequence[int]) -> bytes:
+        """Give the states of some, in ascending order, one after the other."""
+        if some[-1] - some[0] + 1 == len(some):
+            return self.joined_states[some[0] * STATE.size : (some[-1] + 1) * STATE.size]
+        return b"".join([self.state(index) for index in some])
+
+    def correct(self, index: int, state: bytes) -> None:
+        """Take another state for a file, which has changed since it was seen."""
+        begin, end = index * STATE.size, (index + 1) * STATE.size
+        self.joined_states = self.joined_states[:begin] + state + self.joined_states[end:]
+
+    def add(self, name: str, state: bytes) -> None:
+        """Take one more file."""
+        names = [self.joined_names, name.encode()] if self.joined_states else [name.encode()]
+        self.joined_names = b"/".join(names)
+        self.joined_states += state
+
+    def add_link(self, name: str, state: bytes, place: Path) -> None:
+        """Take a link that leads to a file."""
+        self.add(name, state)
+        self.links[name] = place
+
+    def sizes(self) -> list[int]:
+        """Give the bytes of each file."""
+        return [size for (size,) in _SIZE.iter_unpack(self.joined_states)]
+
+    def executables(self) -> list[int]:
+        """Give which files the owner may execute."""
+        modes = enumerate(_MODE.iter_unpack(self.joined_states))
+        return [index for index, (mode,) in modes if mode & stat.S_IXUSR]
 
     def where(self, index: int) -> str:
-        """Give the same as text."""
+        """Give what is opened for a name: the file itself, or where the link leads."""
         name = self.names[index]
         if name in self.links:
             return str(self.links[name])
@@ -146,26 +191,35 @@ def scan(path: Path) -> Scan:
         It is not there, holds no file or more than `MAX_FILES`, a directory cannot be read, or a
         name is no UTF-8.
     """
+    return scan_at(*place_of(path), files=0)
+
+
+def place_of(path: Path) -> tuple[Path, os.stat_result]:
+    """Give where a dataset really is, and what is there; see `scan` for the error."""
     try:
         root = path.expanduser().resolve(strict=True)
-        found = root.stat()
+        return root, root.stat()
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"The data {str(path)!r} is not there; name a folder or a file, or the id of a dataset "
             "on the server."
         ) from error
+
+
+def scan_at(root: Path, found: os.stat_result, *, files: int) -> Scan:
+    """Do as `scan`, of what `place_of` gave; about so many files are expected."""
     if stat.S_ISREG(found.st_mode):
         _check_name(root.name)
-        folder = Folder("", str(root.parent), [root.name], [state_of(found)])
+        folder = Folder("", str(root.parent), root.name.encode(), state_of(found))
         return Scan(root, (folder,), (), 1, found.st_size)
     if not stat.S_ISDIR(found.st_mode):
-        raise DataError(f"The data {str(path)!r} is {_SPECIAL}; name a folder or a file.")
+        raise DataError(f"The data {str(root)!r} is {_SPECIAL}; name a folder or a file.")
     walk = _Walk(root)
-    walk.all_below((found.st_ino, found.st_dev))
+    walk.all_below((found.st_ino, found.st_dev), files=files)
     if not walk.files:
         left = walk.skipped and f"; skipped: {walk.skipped[0].path!r}, {walk.skipped[0].reason}"
         raise DataError(
-            f"The data folder {str(path)!r} holds no file, so there is nothing to send{left or ''}."
+            f"The data folder {str(root)!r} holds no file, so there is nothing to send{left or ''}."
         )
     return Scan(root, tuple(walk.folders), tuple(walk.skipped), walk.files, walk.total_bytes)
 
@@ -178,67 +232,75 @@ def unreadable_data(path: str, error: OSError) -> DataError:
     )
 
 
+class _Place(NamedTuple):
+    """A real directory to be listed, and the identities of those on the way to it."""
+
+    place: str
+    prefix: str
+    above: tuple[tuple[int, int], ...]
+
+
 class _Walk:
     """Gathers the files below a directory, following links that stay inside."""
 
     def __init__(self, root: Path) -> None:
         self._root = root
-        self._waiting: list[tuple[str, str, tuple[tuple[int, int], ...]]] = []
+        self._waiting: deque[_Place] = deque()
+        self._given: dict[int, list[_Place]] = {}
         self.folders: list[Folder] = []
         self.skipped: list[SkippedData] = []
         self.files = 0
         self.total_bytes = 0
 
-    def all_below(self, identity: tuple[int, int]) -> None:
-        """Take all that is in the directory, which has this inode and device."""
-        self._waiting.append((str(self._root), "", (identity,)))
-        while self._waiting:
-            self._enter(*self._waiting.pop())
+    def all_below(self, identity: tuple[int, int], *, files: int) -> None:
+        """Take all that is in the directory, which has this identity and about so many files."""
+        self._waiting.append(_Place(str(self._root), "", (identity,)))
+        with helpers(lambda piece: None) as beside:
+            while self._waiting or self._given:
+                if not beside.started and max(files, self.files) >= HELPED_FILES:
+                    beside.start()
+                self._hand_out(beside)
+                if self._waiting:
+                    here = self._waiting.pop()
+                    self._take(here, _listed(here))
+                for key, answer in beside.answers(wait=not self._waiting):
+                    self._take_answer(key, answer)
 
-    def _enter(self, place: str, prefix: str, above: tuple[tuple[int, int], ...]) -> None:
-        """Take what is in a real directory, knowing the identities of those on the way to it."""
-        folder = Folder(prefix, place)
-        names, states, pack = folder.names, folder.states, _STATE.pack
-        total = 0
-        try:
-            listed = os.scandir(place)
-        except OSError as error:
-            raise unreadable_data(prefix or place, error) from error
-        with listed:
-            for entry in listed:
-                try:
-                    found = entry.stat(follow_symlinks=False)
-                except FileNotFoundError:
-                    continue  # gone since it was listed
-                except OSError as error:
-                    raise unreadable_data(prefix + entry.name, error) from error
-                mode = found.st_mode
-                if mode & _KIND == stat.S_IFREG:
-                    # `state_of`, without the call.
-                    mtime, ctime = found.st_mtime_ns & _MASK, found.st_ctime_ns & _MASK
-                    size = found.st_size
-                    states.append(pack(size, mtime, ctime, found.st_ino, found.st_dev, mode))
-                    names.append(entry.name)
-                    total += size
-                else:
-                    total += self._take_other(folder, entry, found, above)
-        if names:
-            _check_names(prefix, names)
+    def _hand_out(self, beside: Helpers) -> None:
+        """Give helpers something to do: of many directories several at a time, one at the end."""
+        while len(self._waiting) > 1 and beside.has_room():
+            number = min(1 + len(self._waiting) // _SHARES, _AT_A_TIME)
+            places = [self._waiting.popleft() for _ in range(number)]
+            key = id(places)
+            self._given[key] = places
+            beside.give(Job(key, (LIST, [one.place for one in places])))
+
+    def _take_answer(self, key: int, answer: object) -> None:
+        places = self._given.pop(key)
+        listings = answer if isinstance(answer, list) else [None] * len(places)
+        for here, listing in zip(places, listings, strict=True):
+            self._take(here, listing or _listed(here))
+
+    def _take(self, here: _Place, listing: Listing) -> None:
+        """Take what is in a directory."""
+        names, states, total, others = listing
+        folder = Folder(here.prefix, here.place, names, states)
+        for name in others:
+            total += self._take_other(folder, name, here.above)
+        if folder.joined_states:
             self.folders.append(folder)
             self.total_bytes += total
-            self._count(len(names))
+            self._count(folder.files)
 
-    def _take_other(
-        self,
-        folder: Folder,
-        entry: os.DirEntry[str],
-        found: os.stat_result,
-        above: tuple[tuple[int, int], ...],
-    ) -> int:
+    def _take_other(self, folder: Folder, name: str, above: tuple[tuple[int, int], ...]) -> int:
         """Take what is no plain file; gives its bytes if it is a link to one."""
-        path = folder.prefix + entry.name
+        path = folder.prefix + name
         _check_name(path)
-        place = Path(entry.path)
+        place = Path(folder.place, name)
+        try:
+            found = place.lstat()
+        except FileNotFoundError:
+            return 0  # gone since it was listed
         if stat.S_ISLNK(found.st_mode):
             try:
                 place = place.resolve(strict=True)
@@ -249,16 +311,18 @@ class _Walk:
             if not place.is_relative_to(self._root):
                 self.skipped.append(SkippedData(path, _OUTSIDE))
                 return 0
+            if stat.S_ISREG(found.st_mode):
+                folder.add_link(name, state_of(found), place)
+                return found.st_size
         if stat.S_ISDIR(found.st_mode):
             identity = found.st_ino, found.st_dev
             if identity in above:
                 self.skipped.append(SkippedData(path, _CIRCLE))
             else:
-                self._waiting.append((str(place), f"{path}/", (*above, identity)))
+                self._waiting.append(_Place(str(place), f"{path}/", (*above, identity)))
         elif stat.S_ISREG(found.st_mode):
-            folder.names.append(entry.name)
-            folder.states.append(state_of(found))
-            folder.links[entry.name] = place
+            # It was something else when the directory was listed.
+            folder.add(name, state_of(found))
             return found.st_size
         else:
             self.skipped.append(SkippedData(path, _SPECIAL))
@@ -273,13 +337,18 @@ class _Walk:
             )
 
 
-def _check_names(prefix: str, names: list[str]) -> None:
-    """Refuse the first name that is no UTF-8, looking at all of them at once."""
+def _listed(here: _Place) -> Listing:
+    """List a directory here, and say what is wrong with it."""
     try:
-        "/".join(names).encode()
+        return list_folder(here.place)
     except UnicodeEncodeError:
-        for name in names:
-            _check_name(prefix + name)
+        for odd in Path(here.place).iterdir():
+            _check_name(here.prefix + odd.name)
+        return _listed(here)  # that name is gone
+    except OSError as error:
+        inside = isinstance(error.filename, str) and error.filename != here.place
+        path = here.prefix + error.filename if inside else here.prefix or here.place
+        raise unreadable_data(path, error) from error
 
 
 def _check_name(path: str) -> None:

@@ -282,7 +282,7 @@ class DeltaUpload:
         """Give a line for each file, of a dataset that was read, when all was sent (`flush`)."""
         for spot in reading.spots(read=True):
             digest = reading.digests[spot.folder][spot.at]
-            state = reading.scan.folders[spot.folder].states[spot.at]
+            state = reading.scan.folders[spot.folder].state(spot.at)
             size = size_in(state)
             chunks = self._pieces.get((spot.folder, spot.at))
             pieces = [digest.hex()] if size else []

@@ -1,42 +1,50 @@
 """Reading the files of a dataset: each once, whole and as it was, or not at all.
 
-Small files are read one after another in the caller's thread, with as little as can be done for
-each; of large ones two are read at a time, as reading and hashing do without Python's lock.
+Where only digests are wanted, files are read folder by folder, some of them by `helpers`, and what
+is odd about one (it cannot be read, or is not as it was seen) comes back without a digest. Then, as
+where the content is wanted, too, it is read by itself: `read_file`.
 
 Notes
 -----
-Source: faults E13; guide "performance", A: threads lose on small files and win on large ones.
+Source: faults E13; guide "performance", A: threads lose on small files.
 """
 
 from __future__ import annotations
 
-import itertools
 import os
-import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from typing import NamedTuple, Protocol
 
 from blake3 import blake3
 
 from anylearn_jupyter.errors import DataError
-from anylearn_jupyter.submit.data_scan import size_in, state_of, unreadable_data
-from anylearn_jupyter.submit.regular_files import is_young, open_seen
+from anylearn_jupyter.submit.data_scan import Folder, cut, unreadable_data
+from anylearn_jupyter.submit.folder_work import (
+    BLOCK_BYTES,
+    DIGEST_BYTES,
+    READ,
+    STATE,
+    Digests,
+    FolderReader,
+    state_of,
+)
+from anylearn_jupyter.submit.helpers import Helpers, Job, helpers
+from anylearn_jupyter.submit.regular_files import is_young, is_young_time, open_seen
 
 Tell = Callable[[int], None]
 """``tell(bytes)``, after each piece that was read; negative where it is read again."""
 
-BLOCK_BYTES = 1 << 20
-"""Bytes that are read at a time."""
+BATCH_FILES = 128
+"""How many files are read at a time, at most, and given to a helper at once: a millisecond."""
 
-_SMALL_BYTES = 1 << 16
+HELPED_BYTES = 160_000_000
+"""From so many bytes on helpers are worth their start; a file's four calls cost like 40 KB."""
+
 _BATCH_BYTES = 4 << 20
-
+_FILE_COST_BYTES = 40_000
 _TRIES = 3
-_AT_ONCE = 2
-_LISTEN_S = 0.1
-_CLOCK_EVERY = 64
 
 
 class Spot(NamedTuple):
@@ -149,112 +157,134 @@ def _read_once(spot: Spot, place: str, reader: FileReader, tell: Tell) -> Conten
     return Content(state, read.digest, is_young(after, began_ns))
 
 
-def read_plainly(files: Sequence[tuple[Spot, str]], tell: Tell) -> Iterator[tuple[Spot, Content]]:
+class Batch(NamedTuple):
+    """Some files of one folder that are read together.
+
+    Attributes
+    ----------
+    folder : int
+        Which folder of the scan.
+    at : sequence of int
+        Which of its files.
+    place : str
+        The real directory.
+    names : list of str
+        Theirs; no links.
+    states : bytes
+        How they were seen.
+    size : int
+        Their bytes.
+    """
+
+    folder: int
+    at: Sequence[int]
+    place: str
+    names: list[str]
+    states: bytes
+    size: int
+
+
+class BatchRead(NamedTuple):
+    """What reading a batch gave: a digest for each file, `UNREAD` for some; which were young."""
+
+    batch: Batch
+    digests: list[bytes]
+    young: list[int]
+
+
+def batches_of(number: int, folder: Folder, wanted: Sequence[int]) -> Iterator[Batch]:
+    """Put files of a folder together, to be read at a time.
+
+    Parameters
+    ----------
+    number : int
+        Which folder of the scan it is.
+    folder : Folder
+        It.
+    wanted : sequence of int
+        Which of its files; no links.
+    """
+    sizes, first, size = folder.sizes(), 0, 0
+    for count, at in enumerate(wanted, 1):
+        size += sizes[at]
+        if size >= _BATCH_BYTES or count - first == BATCH_FILES or count == len(wanted):
+            some = wanted[first:count]
+            names = [folder.names[one] for one in some]
+            yield Batch(number, some, folder.place, names, folder.states(some), size)
+            first, size = count, 0
+
+
+def read_plainly(batches: list[Batch], tell: Tell) -> Iterator[BatchRead]:
     """Read files for nothing but their digests; in no order.
 
     Parameters
     ----------
-    files : sequence
-        Each with its place.
+    batches : list of Batch
+        What to read.
     tell : callable
         Called in the caller's thread.
     """
-    yield from _read_small([one for one in files if size_in(one[0].state) <= _SMALL_BYTES], tell)
-    large = [one for one in files if size_in(one[0].state) > _SMALL_BYTES]
-    batches = list(_batches(large))
-    if len(batches) == 1:
-        yield from ((spot, read_file(spot, place, PlainReader(), tell)) for spot, place in large)
-    elif batches:
-        yield from _read_large(batches, tell)
+    cost = sum(batch.size + _FILE_COST_BYTES * len(batch.names) for batch in batches)
+    with helpers(tell) as beside:
+        if cost > HELPED_BYTES and len(batches) > 1:
+            beside.start()
+        yield from _SharedReading(batches, beside, tell).results()
 
 
-def _batches(files: list[tuple[Spot, str]]) -> Iterator[list[tuple[Spot, str]]]:
-    """Put files together, so that a thread has enough to do."""
-    batch: list[tuple[Spot, str]] = []
-    size = 0
-    for one in files:
-        batch.append(one)
-        size += size_in(one[0].state)
-        if size >= _BATCH_BYTES:
-            yield batch
-            batch, size = [], 0
-    if batch:
-        yield batch
+class _SharedReading:
+    """Batches, read by this process and by helpers, whoever has time; what is heavy first."""
+
+    def __init__(self, batches: list[Batch], beside: Helpers, tell: Tell) -> None:
+        self._waiting = deque(
+            sorted(batches, key=lambda one: -one.size if one.size > 2 * _BATCH_BYTES else 0)
+        )
+        self._beside = beside
+        self._tell = tell
+        self._given: dict[int, tuple[Batch, int]] = {}
+        self._read: list[BatchRead] = []
+
+    def results(self) -> Iterator[BatchRead]:
+        """Read all."""
+        reader = FolderReader()
+        while self._waiting or self._given or self._read:
+            self._attend(wait=not self._waiting and not self._read)
+            yield from self._read
+            self._read.clear()
+            if self._waiting:
+                batch, began_ns = self._waiting.popleft(), time.time_ns()
+                found = reader.read(batch.place, batch.names, batch.states, self._tell_and_attend)
+                yield _batch_read(batch, found, began_ns)
+
+    def _tell_and_attend(self, piece: int) -> None:
+        self._tell(piece)
+        if piece == BLOCK_BYTES:
+            # A large file is long, and nobody is to wait for its end.
+            self._attend(wait=False)
+
+    def _attend(self, *, wait: bool) -> None:
+        """Take what helpers have read, and give them more."""
+        for key, answer in self._beside.answers(wait=wait):
+            batch, began_ns = self._given.pop(key)
+            if isinstance(answer, tuple):
+                self._read.append(_batch_read(batch, answer, began_ns))
+            else:
+                self._waiting.appendleft(batch)
+        while self._waiting and self._beside.has_room(self._waiting[0].size):
+            batch = self._waiting.popleft()
+            self._given[id(batch)] = batch, time.time_ns()
+            request = (READ, batch.place, batch.names, batch.states)
+            self._beside.give(Job(id(batch), request, batch.size))
 
 
-def _read_small(files: list[tuple[Spot, str]], tell: Tell) -> Iterator[tuple[Spot, Content]]:
-    """Read files that come with one call each; `read_file`, with less between two calls."""
-    reader = PlainReader()
-    view, buffers, began_ns = reader.view, (reader.view,), 0
-    for count, (spot, place) in enumerate(files):
-        if not count % _CLOCK_EVERY:
-            began_ns = time.time_ns()
-        try:
-            handle, found = open_seen(place)
-            try:
-                read = os.readv(handle, buffers)
-                tell(read)
-                state = state_of(os.fstat(handle))
-            finally:
-                os.close(handle)
-        except OSError as error:
-            raise _unreadable(spot, error) from error
-        if read == found.st_size and state == state_of(found):
-            digest: bytes = blake3(view[:read]).digest()
-            yield spot, Content(state, digest, is_young(found, began_ns))
-        else:
-            tell(-read)
-            yield spot, read_file(spot, place, reader, tell)
-
-
-class _Told:
-    """Bytes that were read in other threads, until the caller's thread tells of them."""
-
-    def __init__(self) -> None:
-        self._lock = threading.Lock()
-        self._bytes = 0
-        self.stopped = False
-
-    def add(self, piece: int) -> None:
-        """Take a piece; raises where nobody wants more."""
-        with self._lock:
-            self._bytes += piece
-        if self.stopped:
-            raise DataError("The reading was stopped.")
-
-    def tell(self, tell: Tell) -> None:
-        """Tell of what has come since the last time."""
-        with self._lock:
-            left, self._bytes = self._bytes, 0
-        while left > BLOCK_BYTES:
-            tell(BLOCK_BYTES)
-            left -= BLOCK_BYTES
-        if left:
-            tell(left)
-
-
-def _read_large(
-    batches: list[list[tuple[Spot, str]]], tell: Tell
-) -> Iterator[tuple[Spot, Content]]:
-    """Read large files, two batches at a time."""
-    told = _Told()
-
-    def read(batch: list[tuple[Spot, str]]) -> list[tuple[Spot, Content]]:
-        reader = PlainReader()
-        return [(spot, read_file(spot, place, reader, told.add)) for spot, place in batch]
-
-    rest = iter(batches)
-    with ThreadPoolExecutor(_AT_ONCE, "anylearn-read") as pool:
-        waiting = {pool.submit(read, batch) for batch in itertools.islice(rest, _AT_ONCE)}
-        try:
-            while waiting:
-                done, waiting = wait(waiting, _LISTEN_S, FIRST_COMPLETED)
-                told.tell(tell)
-                waiting |= {pool.submit(read, one) for one in itertools.islice(rest, len(done))}
-                for one in done:
-                    yield from one.result()
-        finally:
-            told.stopped = True
+def _batch_read(batch: Batch, found: Digests, began_ns: int) -> BatchRead:
+    digests, newest_ns = found
+    young: list[int] = []
+    if is_young_time(newest_ns, began_ns):
+        times = (STATE.unpack(state)[1:3] for state in cut(batch.states, STATE.size))
+        young = [
+            at for at, two in zip(batch.at, times, strict=True) if is_young_time(max(two), began_ns)
+        ]
+    return BatchRead(batch, cut(digests, DIGEST_BYTES), young)
 
 
 def _unreadable(spot: Spot, error: OSError) -> DataError:

@@ -33,28 +33,26 @@ from anylearn_jupyter.submit.data_scan import (
     Folder,
     Scan,
     SkippedData,
-    executable_in,
-    scan,
+    cut,
+    place_of,
+    scan_at,
     size_in,
 )
 from anylearn_jupyter.submit.file_reading import (
+    Batch,
     Content,
     FileReader,
+    PlainReader,
     Spot,
     Tell,
+    batches_of,
     read_file,
     read_plainly,
 )
-from anylearn_jupyter.submit.stat_cache import (
-    DIGEST_BYTES,
-    NO_STATE,
-    Known,
-    KnownFolder,
-    StatCache,
-    cut,
-)
+from anylearn_jupyter.submit.folder_work import DIGEST_BYTES, STATE, UNREAD
+from anylearn_jupyter.submit.stat_cache import NO_STATE, Known, KnownFolder, StatCache
 
-_UNREAD = bytes(DIGEST_BYTES)
+_PLAIN = "\0000\0"
 
 KEEP_EVERY_S = 10.0
 """Seconds of reading after which what was read is kept."""
@@ -117,11 +115,11 @@ class Fingerprint:
         """The files, sorted by the bytes of their paths; made when they are asked for."""
         found = []
         for folder, digests in self._contents:
-            prefix, hexadecimal = folder.prefix, digests.hex()
-            for at, (name, state) in enumerate(zip(folder.names, folder.states, strict=True)):
-                digest = hexadecimal[2 * DIGEST_BYTES * at : 2 * DIGEST_BYTES * (at + 1)]
-                size, executable = size_in(state), executable_in(state)
-                found.append(Entry(prefix + name, folder.where(at), executable, size, digest))
+            may_execute, sizes = set(folder.executables()), folder.sizes()
+            for at, name in enumerate(folder.names):
+                digest = digests[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)].hex()
+                path, source = folder.prefix + name, folder.where(at)
+                found.append(Entry(path, source, at in may_execute, sizes[at], digest))
         # UTF-8 keeps the order of the characters.
         found.sort()
         return tuple(found)
@@ -193,7 +191,7 @@ class SeenData:
     @property
     def unread_bytes(self) -> int:
         """How many bytes have to be read to know what it is."""
-        return sum(size_in(spot.state) for spot in DataReading(self).spots(read=False))
+        return DataReading(self).unread_bytes
 
     def paths(self) -> Iterator[str]:
         """Give the path of each file, relative and with ``/``."""
@@ -202,8 +200,9 @@ class SeenData:
 
 def look(path: Path, cache: StatCache | None = None) -> SeenData:
     """Look at a dataset and open nothing; see `fingerprint` for the errors of its names."""
-    found = scan(path)
-    return SeenData(found, cache.load(found.root) if cache is not None else None)
+    root, found = place_of(path)
+    known = cache.load(root) if cache is not None else None
+    return SeenData(scan_at(root, found, files=known.files if known is not None else 0), known)
 
 
 def _fingerprint(
@@ -238,8 +237,9 @@ class DataReading:
         self._known = seen.known
         self._young: set[tuple[int, int]] = set()
         self._kept_at = time.monotonic()
+        self._total_bytes = seen.scan.total_bytes
         self.digests = [
-            seen.known.digests(folder) if seen.known is not None else [b""] * len(folder.names)
+            seen.known.digests(folder) if seen.known is not None else [b""] * folder.files
             for folder in seen.scan.folders
         ]
 
@@ -248,12 +248,27 @@ class DataReading:
         """The files; the state of one that was read is what it was then."""
         return self._found
 
+    @property
+    def unread_bytes(self) -> int:
+        """The bytes of the files that have no digest, as they were seen."""
+        return sum(
+            size
+            for folder, digests in zip(self._found.folders, self.digests, strict=True)
+            if not all(digests)
+            for size, digest in zip(folder.sizes(), digests, strict=True)
+            if not digest
+        )
+
     def spots(self, *, read: bool) -> list[Spot]:
         """Give the files that have a digest, or those that have none, sorted by their paths."""
         found = [
-            Spot(f"{folder.prefix}{folder.names[index]}", number, index, folder.states[index])
-            for number, folder in enumerate(self._found.folders)
-            for index, digest in enumerate(self.digests[number])
+            Spot(f"{folder.prefix}{folder.names[index]}", number, index, folder.state(index))
+            for number, (folder, digests) in enumerate(
+                zip(self._found.folders, self.digests, strict=True)
+            )
+            # Of most folders, all files or none.
+            if read or not all(digests)
+            for index, digest in enumerate(digests)
             if bool(digest) == read
         ]
         # UTF-8 keeps the order of the characters.
@@ -285,9 +300,8 @@ class DataReading:
         -----
         Source: faults A6.
         """
-        waiting = self.spots(read=False)
-        total = sum(size_in(spot.state) for spot in waiting)
-        done = 0
+        total, done, count = self.unread_bytes, 0, 0
+        files = sum(digests.count(b"") for digests in self.digests)
 
         def tell(piece: int) -> None:
             nonlocal done
@@ -295,24 +309,48 @@ class DataReading:
             if on_progress is not None:
                 on_progress(min(done, total), total)
 
-        for count, (spot, content) in enumerate(self._contents_of(waiting, reader, tell), 1):
-            self._found.folders[spot.folder].states[spot.at] = content.state
-            self.digests[spot.folder][spot.at] = content.digest
-            if content.young:
-                self._young.add((spot.folder, spot.at))
+        for read in self._read_by(reader, tell):
+            count += read
             if on_file is not None:
-                on_file(count, len(waiting))
+                on_file(count, files)
             if cache is not None and time.monotonic() - self._kept_at > KEEP_EVERY_S:
                 self._keep(cache, "")
 
-    def _contents_of(
-        self, spots: list[Spot], reader: FileReader | None, tell: Tell
-    ) -> Iterator[tuple[Spot, Content]]:
-        folders = self._found.folders
-        files = [(spot, folders[spot.folder].where(spot.at)) for spot in spots]
+    def _read_by(self, reader: FileReader | None, tell: Tell) -> Iterator[int]:
+        """Read what has no digest, and say each time how many files came to have one."""
         if reader is None:
-            return read_plainly(files, tell)
-        return ((spot, read_file(spot, place, reader, tell)) for spot, place in files)
+            yield from self._read_plainly(tell)
+            reader = PlainReader()
+        for spot in self.spots(read=False):
+            place = self._found.folders[spot.folder].where(spot.at)
+            self._take(spot, read_file(spot, place, reader, tell))
+            yield 1
+
+    def _read_plainly(self, tell: Tell) -> Iterator[int]:
+        """Read what is quickly read; what is odd about any file is left."""
+        batches: list[Batch] = []
+        for number, (folder, digests) in enumerate(
+            zip(self._found.folders, self.digests, strict=True)
+        ):
+            if not all(digests):
+                unread = (at for at, digest in enumerate(digests) if not digest)
+                plain = [at for at in unread if folder.names[at] not in folder.links]
+                batches += batches_of(number, folder, plain)
+        for batch, found, young in read_plainly(batches, tell):
+            digests = self.digests[batch.folder]
+            for at, digest in zip(batch.at, found, strict=True):
+                digests[at] = digest if digest != UNREAD else b""
+            self._young.update((batch.folder, at) for at in young)
+            yield len(found) - found.count(UNREAD)
+
+    def _take(self, spot: Spot, content: Content) -> None:
+        folder = self._found.folders[spot.folder]
+        if content.state != folder.state(spot.at):
+            self._total_bytes += size_in(content.state) - size_in(folder.state(spot.at))
+            folder.correct(spot.at, content.state)
+        self.digests[spot.folder][spot.at] = content.digest
+        if content.young:
+            self._young.add((spot.folder, spot.at))
 
     def result(self, cache: StatCache | None = None) -> Fingerprint:
         """Give the fingerprint, now that every file has a digest, and keep what is known."""
@@ -320,12 +358,11 @@ class DataReading:
         value = _combined(contents)
         if cache is not None:
             self._keep(cache, value)
-        total = sum(size_in(state) for folder in self._found.folders for state in folder.states)
-        return _fingerprint(value, self._found, total, contents)
+        return _fingerprint(value, self._found, self._total_bytes, contents)
 
     def _contents(self) -> tuple[tuple[Folder, bytes], ...]:
         return tuple(
-            (folder, b"".join(digest or _UNREAD for digest in digests))
+            (folder, b"".join(digest or UNREAD for digest in digests))
             for folder, digests in zip(self._found.folders, self.digests, strict=True)
         )
 
@@ -346,26 +383,50 @@ class DataReading:
             if same is not None and same.digests == digests:
                 kept[folder.prefix] = same
                 continue
-            states = [
-                NO_STATE
-                if (number, index) in self._young or not self.digests[number][index]
-                else state
-                for index, state in enumerate(folder.states)
-            ]
-            names = "/".join(folder.names).encode()
-            kept[folder.prefix] = KnownFolder(names, b"".join(states), digests)
+            states = folder.joined_states
+            forgotten = {at for at, digest in enumerate(self.digests[number]) if not digest}
+            forgotten |= {at for one, at in self._young if one == number}
+            if forgotten:
+                parts = cut(states, STATE.size)
+                states = b"".join(
+                    NO_STATE if at in forgotten else state for at, state in enumerate(parts)
+                )
+            kept[folder.prefix] = KnownFolder(folder.joined_names, states, digests)
         return kept
 
 
 def _combined(contents: tuple[tuple[Folder, bytes], ...]) -> str:
     """Make the fingerprint of the records, in the form that this module's docstring defines."""
-    records = [
-        f"{folder.prefix}{name}\0{'1' if executable_in(state) else '0'}\0{digest.hex()}\n"
-        for folder, digests in contents
-        for name, state, digest in zip(
-            folder.names, folder.states, cut(digests, DIGEST_BYTES), strict=True
-        )
-    ]
-    # UTF-8 keeps the order of the characters, and no name has anything that sorts before a NUL.
-    records.sort()
-    return f"fp1:{blake3(''.join(records).encode()).hexdigest()}"
+    folders = [folder.prefix for folder, _ in contents]
+    # Of a folder that has others in it, records of those come in between.
+    parents = {prefix[: at + 1] for prefix in folders for at in _slashes(prefix[:-1])} | {""}
+    parts: list[str] = []
+    for folder, digests in contents:
+        records = _records(folder, digests)
+        if folder.prefix in parents:
+            parts += [f"{folder.prefix}{record}\n" for record in records]
+        else:
+            # No name has anything that sorts before a NUL.
+            records.sort()
+            between = f"\n{folder.prefix}"
+            parts.append(f"{folder.prefix}{between.join(records)}\n")
+    # UTF-8 keeps the order of the characters.
+    parts.sort()
+    return f"fp1:{blake3(''.join(parts).encode()).hexdigest()}"
+
+
+def _records(folder: Folder, digests: bytes) -> list[str]:
+    """Give the record of each file, without its folder and its end; little is done for each."""
+    ends = digests.hex("\n", DIGEST_BYTES).replace("\n", f"\n{_PLAIN}")
+    records = list(map(str.__add__, folder.names, f"{_PLAIN}{ends}".split("\n")))
+    for at in folder.executables():
+        digest = records[at][-2 * DIGEST_BYTES :]
+        records[at] = f"{folder.names[at]}\0001\0{digest}"
+    return records
+
+
+def _slashes(text: str) -> Iterator[int]:
+    at = text.find("/")
+    while at >= 0:
+        yield at
+        at = text.find("/", at + 1)

@@ -8,14 +8,7 @@ import os
 import stat
 from pathlib import Path
 
-_FLAGS = (
-    os.O_RDONLY
-    | getattr(os, "O_NOFOLLOW", 0)
-    | getattr(os, "O_NONBLOCK", 0)
-    | getattr(os, "O_CLOEXEC", 0)
-    | getattr(os, "O_BINARY", 0)
-)
-
+from anylearn_jupyter.submit.folder_work import FILE_FLAGS
 
 YOUNG_NS = 2_000_000_000
 """The coarsest grain of a file's times: that of FAT."""
@@ -34,7 +27,12 @@ def is_young(found: os.stat_result, read_ns: int) -> bool:
     read_ns : int
         When the reading began, in nanoseconds since 1970.
     """
-    return max(found.st_mtime_ns, found.st_ctime_ns) + YOUNG_NS >= read_ns
+    return is_young_time(max(found.st_mtime_ns, found.st_ctime_ns), read_ns)
+
+
+def is_young_time(latest_ns: int, read_ns: int) -> bool:
+    """Do as `is_young`, of the later of a file's times."""
+    return latest_ns + YOUNG_NS >= read_ns
 
 
 def open_seen(path: str) -> tuple[int, os.stat_result]:
@@ -47,7 +45,7 @@ def open_seen(path: str) -> tuple[int, os.stat_result]:
     OSError
         It cannot be opened, or is no regular file any more.
     """
-    handle = os.open(path, _FLAGS)
+    handle = os.open(path, FILE_FLAGS)
     found = os.fstat(handle)
     if not stat.S_ISREG(found.st_mode):
         os.close(handle)
@@ -63,7 +61,7 @@ def open_regular(path: Path | str) -> io.FileIO:
     OSError
         It cannot be opened, or is no regular file any more.
     """
-    file = io.FileIO(os.open(path, _FLAGS), "rb", closefd=True)
+    file = io.FileIO(os.open(path, FILE_FLAGS), "rb", closefd=True)
     if not stat.S_ISREG(os.fstat(file.fileno()).st_mode):
         file.close()
         raise OSError(errno.EINVAL, "It is no regular file any more", str(path))

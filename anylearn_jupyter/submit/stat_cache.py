@@ -25,6 +25,8 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,7 +34,8 @@ from blake3 import blake3
 
 from anylearn_jupyter.errors import ConfigError
 from anylearn_jupyter.home import Home, make_private_directory
-from anylearn_jupyter.submit.data_scan import STATE_BYTES, Folder, Scan
+from anylearn_jupyter.submit.data_scan import Folder, Scan, cut
+from anylearn_jupyter.submit.folder_work import DIGEST_BYTES, STATE
 
 CACHE_FORMAT = 1
 """The format number of the file (``user_version``); a file of another one is made again."""
@@ -40,10 +43,7 @@ CACHE_FORMAT = 1
 KEPT_DATASETS = 200
 """How many datasets are kept: those used last."""
 
-DIGEST_BYTES = 32
-"""Bytes of a file's BLAKE3."""
-
-NO_STATE = bytes(STATE_BYTES)
+NO_STATE = bytes(STATE.size)
 """A state that no file has: inode 0."""
 
 _log = logging.getLogger(__name__)
@@ -90,7 +90,8 @@ class KnownFolder(NamedTuple):
     digests: bytes
 
 
-class Known(NamedTuple):
+@dataclass(frozen=True)
+class Known:
     """What is known of a dataset.
 
     Attributes
@@ -104,6 +105,11 @@ class Known(NamedTuple):
     value: str
     folders: dict[str, KnownFolder]
 
+    @property
+    def files(self) -> int:
+        """How many files."""
+        return sum(len(folder.digests) for folder in self.folders.values()) // DIGEST_BYTES
+
     def fits(self, found: Scan) -> bool:
         """Whether nothing at all has changed."""
         return len(self.folders) == len(found.folders) and all(
@@ -113,26 +119,26 @@ class Known(NamedTuple):
     def unchanged(self, folder: Folder) -> KnownFolder | None:
         """Give what is known of a directory if nothing in it has changed."""
         known = self.folders.get(folder.prefix)
-        if known is None or known.states != b"".join(folder.states):
+        if known is None or known.states != folder.joined_states:
             return None
-        return known if known.names == "/".join(folder.names).encode() else None
+        return known if known.names == folder.joined_names else None
 
     def digests(self, folder: Folder) -> list[bytes]:
         """Give the digest of each file of a directory; empty where it has changed, or is new."""
         known = self.folders.get(folder.prefix)
         if known is None:
-            return [b""] * len(folder.names)
+            return [b""] * folder.files
         digests = cut(known.digests, DIGEST_BYTES)
         if self.unchanged(folder) is not None:
             return digests
-        names = known.names.decode().split("/")
-        states = cut(known.states, STATE_BYTES)
+        states, names = cut(known.states, STATE.size), known.names.decode().split("/")
         before = dict(zip(zip(names, states, strict=True), digests, strict=True))
-        seen = zip(folder.names, folder.states, strict=True)
+        seen = zip(folder.names, cut(folder.joined_states, STATE.size), strict=True)
         return [before.get(name_and_state, b"") for name_and_state in seen]
 
+    @cached_property
     def checksum(self) -> bytes:
-        """Give the BLAKE3 of all of it."""
+        """The BLAKE3 of all of it."""
         hasher = blake3(self.value.encode())
         for prefix in sorted(self.folders):
             for part in (prefix.encode(), *self.folders[prefix]):
@@ -154,11 +160,6 @@ def _state_of_file(path: Path) -> tuple[int, ...] | None:
     except OSError:
         return None
     return found.st_ino, found.st_dev, found.st_size, found.st_mtime_ns
-
-
-def cut(joined: bytes, size: int) -> list[bytes]:
-    """Cut what was joined into parts of one size."""
-    return [joined[at : at + size] for at in range(0, len(joined), size)]
 
 
 class StatCache:
@@ -280,7 +281,7 @@ def _read(connection: sqlite3.Connection, root: bytes) -> Known | None:
     connection.execute("COMMIT")
     try:
         known = Known(value, {prefix.decode(): KnownFolder(*parts) for prefix, *parts in rows})
-        whole = known.checksum() == checksum
+        whole = known.checksum == checksum
         long_ago = abs(time.time() - used_s) > _USED_AGAIN_S
     except (TypeError, ValueError, AttributeError) as error:
         raise sqlite3.DatabaseError(f"a value of another type: {error}") from error
@@ -296,7 +297,7 @@ def _read(connection: sqlite3.Connection, root: bytes) -> Known | None:
 def _write(connection: sqlite3.Connection, root: bytes, known: Known, before: Known | None) -> None:
     """Write a dataset's rows, only those that differ if the others are as they were loaded."""
     row = connection.execute("SELECT id, checksum FROM dataset WHERE root = ?", (root,)).fetchone()
-    if row is None or before is None or row[1] != before.checksum():
+    if row is None or before is None or row[1] != before.checksum:
         before = Known("", {})
         if row is not None:
             _forget(connection, row[0])
@@ -308,7 +309,7 @@ def _write(connection: sqlite3.Connection, root: bytes, known: Known, before: Kn
     number = row[0]
     connection.execute(
         "UPDATE dataset SET value = ?, checksum = ?, used_s = ? WHERE id = ?",
-        (known.value, known.checksum(), int(time.time()), number),
+        (known.value, known.checksum, int(time.time()), number),
     )
     gone = before.folders.keys() - known.folders.keys()
     connection.executemany(
