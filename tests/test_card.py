@@ -260,6 +260,64 @@ def test_a_flood_leaves_kernel_and_page_in_peace(
     assert all(len(json.dumps(message["content"])) < 2_000_000 for message in page.messages)
 
 
+def test_the_log_panel_searches_saves_and_says_what_cannot_be_read(
+    page: Page, talker: Talker, tmp_path: Path
+) -> None:
+    go = tmp_path / "go"
+    task = talker.add_task(f"python talk.py {go} 0")
+    show(page, task)
+    page.wait(lambda: len(page.lines()) > 40, "some lines")
+    page.say({"k": "find", "what": "search", "id": 1, "text": "LINE 1", "stderr": False})
+    page.wait(lambda: page.of_card("found"), "what was found")
+    first = page.of_card("found")[0]
+    assert (first["id"], first["what"], first["more"]) == (1, "search", False)
+    assert first["steps"][0] == 0
+    # What comes later is searched too, and only that.
+    page.wait(lambda: len(page.of_card("found")) > 2, "what came later")
+    page.say({"k": "find", "what": "search", "id": 2, "text": "", "stderr": False})
+    page.say({"k": "find", "what": "stderr", "id": 3, "text": "", "stderr": True})
+    page.wait(lambda: page.of_card("found")[-1]["id"] == 3, "the other search")
+    assert page.of_card("found")[-1]["count"] == 0
+    for nonsense in ({"what": "rm"}, {"what": "search", "id": "x"}, {"what": "search", "id": 4}):
+        page.say({"k": "find", **nonsense})
+    for cursor in ("x", -1.5, [1], True):
+        page.say({"k": "chunk", "cursor": cursor})
+    go.touch()
+    page.wait(lambda: "no end of line" in page.lines().values(), "the end")
+    page.say({"k": "chunk", "cursor": None})
+    page.wait(lambda: page.of_card("chunk"), "the log's bytes")
+    (message,) = [
+        one
+        for one in page.messages
+        if one["content"].get("data", {}).get("content", {}).get("k") == "chunk"
+    ]
+    (data,) = message["buffers"]
+    assert bytes(data) == talker.log(task)
+    assert page.of_card("chunk")[0]["next"] == len(bytes(data))
+    numbers = [n for found in page.of_card("found") if found["id"] == 1 for n in numbers_of(found)]
+    lines = page.lines()
+    assert numbers == [n for n in sorted(lines) if n <= numbers[-1] and "line 1" in lines[n]]
+    page.say({"k": "lines", "numbers": [2, 9, "x"]})
+    page.say({"k": "lines", "numbers": [2, 9]})
+    page.wait(lambda: page.of_card("lines"), "single lines")
+    assert page.of_card("lines")[0]["log"]["first"] == 2
+    page.run("import anylearn_jupyter.errors as errors\n"
+             "def refuse(): raise errors.ServerUnreachable('It does not\\nanswer.')\n"
+             "task.connection = refuse")  # fmt: skip
+    page.say({"k": "chunk", "cursor": None})
+    page.wait(lambda: page.of_card("unread"), "a sentence")
+    assert page.of_card("unread")[0]["what"] == "chunk"
+    assert "It does not" in page.of_card("unread")[0]["text"]
+    assert "Traceback" not in json.dumps(page.of_type("stream"))
+
+
+def numbers_of(found: dict[str, Any]) -> list[int]:
+    numbers: list[int] = []
+    for step in found["steps"]:
+        numbers.append((numbers[-1] if numbers else 0) + step)
+    return numbers
+
+
 def test_two_cards_of_one_task_and_closing(page: Page, talker: Talker, tmp_path: Path) -> None:
     go = tmp_path / "go"
     task = talker.add_task(f"python talk.py {go} 0")

@@ -114,6 +114,17 @@ def test_a_published_log_is_read_once_and_to_its_end(grows: int, path: str) -> N
     assert len(details) <= 2
 
 
+def test_a_long_published_log_is_read_without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "POLL_S", 3600)
+    monkeypatch.setattr(module, "_PAGES_A_ROUND", 1)
+    server = Published(LINES * 10, grows=100)
+    server.trouble = [None, (200, [task_of(TASK, 1)]), (200, [task_of(TASK, 1)])]
+    with scripted(server.routes) as (api, _):
+        events = read(api, {TASK: START}, limit=200)
+
+    assert words(events).count("line 9\n") == 10
+
+
 def test_a_reader_comes_back_with_its_cursor_anywhere() -> None:
     with scripted(Published(LINES).routes) as (api, _):
         whole = read(api, {TASK: START})
@@ -212,6 +223,18 @@ def test_a_stream_is_read_to_the_end_of_its_tasks() -> None:
     assert words(events) == "ä\nbc\n"
     assert [event.cursor for event in events] == [None, 3, 4, 6, 6]
     assert server.cursors == [{TASK: 0}]
+
+
+def test_which_characters_came_from_standard_error_is_told_and_nonsense_is_not() -> None:
+    marked = log(0, "äbcd")
+    marked["data"]["stderr"] = [[0, 1], [2, 4]]
+    odd = log(5, "xyz")
+    odd["data"]["stderr"] = [[2, 1], 7, [0, "1"], None, [1, 2, 3], [-1, 2], [1, 2], [0, 1], [2, 9]]
+    with scripted(Streaming([STATE, marked, odd, log(8, "z"), END]).routes) as (api, _):
+        events = read(api, {TASK: START})
+
+    told_of = [event.stderr for event in events if event.kind == "log"]
+    assert told_of == [((0, 1), (2, 4)), ((1, 2),), ()]
 
 
 def test_a_stream_that_breaks_goes_on_at_the_cursor() -> None:

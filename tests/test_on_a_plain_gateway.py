@@ -11,7 +11,10 @@ import pytest
 from anylearn_jupyter.client import follow
 from anylearn_jupyter.client.connection import connect, current_connection, disconnect
 from anylearn_jupyter.errors import TaskFailed
+from anylearn_jupyter.notebook import line_store, log_anchors
 from anylearn_jupyter.notebook.headless import watch_to_the_end
+from anylearn_jupyter.notebook.log_reader import LogReader
+from anylearn_jupyter.notebook.task_view import TaskView
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
@@ -73,6 +76,40 @@ def test_a_task_is_followed_to_its_end_from_any_place(tmp_path: Path) -> None:
 
     assert first + rest == expected
     assert kinds == {"state", "log", "end"}
+
+
+def test_any_line_is_read_again_by_pages(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(line_store, "HELD_LINES", 100)
+    monkeypatch.setattr(line_store, "_BLOCK_LINES", 100)
+    monkeypatch.setattr(log_anchors, "SPACING", 5_000)
+    task = trained(tmp_path, "end")
+    view = TaskView(task.detail)
+    for event in follow.follow(task.connection, {task.id: follow.START}, stop=threading.Event()):
+        view.take(event)
+    reader = LogReader(task, view)
+    lines = [f"line {number}" for number in range(LINES)]
+
+    assert view.line_total == LINES
+    assert view.held_from > 2_000
+    for first, end in ((0, 3), (999, 1_003), (1_500, 2_400), (2_450, 2_500)):
+        part = reader.lines(first, end, 10**6)
+        assert (part.first, part.held) == (first, 0)
+        assert part.lines == lines[first:end]
+    found = reader.find("LINE 99", stderr=False, start=0, go_on=lambda number: True)
+    assert found is not None
+    assert found.numbers == [99, *range(990, 1_000)]
+    data, cursor, size = reader.chunk(None)
+    assert data.decode().splitlines() == lines
+    assert size is None
+    assert reader.chunk(cursor)[0] == b""
+    preview = reader.preview()
+    assert preview is not None
+    assert list(preview.lines) == lines[-1_000:]
+    fresh = TaskView(task.detail)
+    fresh.begin_preview(preview)
+    assert fresh.preview == (preview, None)
+    view.begin_preview(preview)
+    assert view.preview is None
 
 
 def test_a_failure_shows_the_last_lines(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:

@@ -217,3 +217,15 @@ def test_a_second_writer_goes_on_where_the_first_was_killed(files: TaskFiles) ->
         (1_000_004, 4, "tw"),
         (1_000_004, 7, "[Anylearn] The log ends here."),
     ]
+
+
+def test_what_came_from_standard_error_is_told_by_bytes(files: TaskFiles) -> None:
+    write(files, b"out\n", b"err\n", b"", b"more\n", b"out again\n", b"x")
+    log = TaskLog(files)
+
+    assert log.stderr_ranges(0, 100) == [(4, 13), (23, 100)]
+    assert log.stderr_ranges(0, 24) == [(4, 13), (23, 24)]
+    assert log.stderr_ranges(5, 7) == [(5, 7)]
+    assert log.stderr_ranges(13, 20) == []
+    assert log.stderr_ranges(7, 7) == []
+    assert TaskLog(TaskFiles(files.root / "none")).stderr_ranges(0, 10) == []

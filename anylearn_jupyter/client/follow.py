@@ -12,11 +12,11 @@ from __future__ import annotations
 import json
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from anylearn_jupyter.client.api import Api
+from anylearn_jupyter.client.api import Api, LogLine
 from anylearn_jupyter.client.api.tasks import LOG_START, task_detail
 from anylearn_jupyter.client.connection import Connection
 from anylearn_jupyter.client.decoding import an_object, integer, text
@@ -66,6 +66,8 @@ class Event:
         For ``log``, ending with a whole character and not always with a whole line.
     cursor : Cursor
         Where to go on after this event.
+    stderr : tuple of (int, int)
+        For ``log``: which characters of `text` came from standard error, where the server tells.
     """
 
     task_id: str
@@ -73,6 +75,7 @@ class Event:
     detail: TaskDetail | None = None
     text: str = ""
     cursor: Cursor = START
+    stderr: tuple[tuple[int, int], ...] = ()
 
 
 def follow(
@@ -195,7 +198,8 @@ class _Follower:
         words = text(data, "text", what) if ends > begins else ""
         # Last, so that a piece that cannot be read is asked for again.
         self._cursors[task_id] = ends
-        return Event(task_id, "log", text=words, cursor=ends)
+        marked = _ranges(data.get("stderr"), len(words))
+        return Event(task_id, "log", text=words, cursor=ends, stderr=marked)
 
     # The published way.
 
@@ -203,45 +207,50 @@ class _Follower:
         """Ask for every task in turn, with a pause between the rounds."""
         last: dict[str, TaskDetail] = {}
         while self._cursors and not self._stop.is_set():
+            behind = False
             for task_id in list(self._cursors):
-                yield from self._asked(api, task_id, last)
+                behind |= yield from self._asked(api, task_id, last)
                 if self._stop.is_set():
                     return
-            if self._cursors:
+            if self._cursors and not behind:
                 self._stop.wait(POLL_S)
 
-    def _asked(self, api: Api, task_id: str, last: dict[str, TaskDetail]) -> Iterator[Event]:
-        """Ask once for a task's state and for what its log has more by then."""
+    def _asked(
+        self, api: Api, task_id: str, last: dict[str, TaskDetail]
+    ) -> Generator[Event, None, bool]:
+        """Ask once for a task's state and its log; tell whether the log has more already."""
         try:
             detail = api.task(task_id)
         except NotFound:
             yield Event(task_id, "gone", cursor=self._cursors.pop(task_id))
-            return
+            return False
         if detail != last.get(task_id):
             last[task_id] = detail
             yield Event(task_id, "state", detail=detail, cursor=self._cursors[task_id])
         # All lines are readable before the state turns final, so a log read after that is whole.
-        yield from self._log_pages(api, task_id, None if detail.finished else _PAGES_A_ROUND)
+        limit = None if detail.finished else _PAGES_A_ROUND
+        behind = yield from self._log_pages(api, task_id, limit)
         if detail.finished and not self._stop.is_set():
             yield Event(task_id, "end", cursor=self._cursors.pop(task_id))
+        return behind
 
-    def _log_pages(self, api: Api, task_id: str, limit: int | None) -> Iterator[Event]:
-        """Read pages until an empty one; with a limit, so that other tasks get their turn."""
+    def _log_pages(self, api: Api, task_id: str, limit: int | None) -> Generator[Event, None, bool]:
+        """Read pages until an empty one, or, so that other tasks get their turn, to the limit."""
         pages = 0
         while not self._stop.is_set() and (limit is None or pages < limit):
             after = self._line_position(task_id)
             page = api.log_page(task_id, direction="back", limit=PAGE_LINES, after=after)
             if not page:
-                return
+                return False
             if page[-1].position <= after:
                 raise UnexpectedAnswer(f"The log of {task_id} does not go on after {after}.")
             pages += 1
             cursor = list(page[-1].position)
             self._cursors[task_id] = cursor
-            lines = [line.text for line in page if not line.text.startswith(_PLATFORM_LINE)]
-            if lines:
-                words = "\n".join(lines) + "\n"
+            words = text_of_page(page)
+            if words:
                 yield Event(task_id, "log", text=words, cursor=cursor)
+        return True
 
     def _line_position(self, task_id: str) -> tuple[int, int]:
         cursor = self._cursors[task_id]
@@ -250,3 +259,22 @@ class _Follower:
         if isinstance(cursor, int):
             raise ValueError(f"the cursor of {task_id} is from a server with events: {cursor!r}")
         return cursor[0], cursor[1]
+
+
+def text_of_page(page: Iterable[LogLine]) -> str:
+    """Give the task's own lines of a page of the published call, each with its end."""
+    return "".join(f"{line.text}\n" for line in page if not line.text.startswith(_PLATFORM_LINE))
+
+
+def _ranges(given: Any, length: int) -> tuple[tuple[int, int], ...]:
+    """Read increasing ranges of characters; what is no such range tells nothing and is left out."""
+    found: list[tuple[int, int]] = []
+    at = 0
+    for pair in given if isinstance(given, list) else []:
+        if not isinstance(pair, list) or len(pair) != 2:
+            continue
+        start, end = pair
+        if isinstance(start, int) and isinstance(end, int) and at <= start < end <= length:
+            found.append((start, end))
+            at = end
+    return tuple(found)

@@ -210,7 +210,10 @@ class EventStream:
         followed.cursor = start + len(data)
         self._read_bytes += len(data)
         text = data.decode("utf-8", errors="replace")
-        body = {"offset": start, "next": followed.cursor, "text": text}
+        body: dict[str, Any] = {"offset": start, "next": followed.cursor, "text": text}
+        marked = followed.log.stderr_ranges(start, followed.cursor)
+        if marked:
+            body["stderr"] = _in_characters(marked, data, start)
         return self._line(task.id, "log", body, ms=followed.log.time_at(followed.cursor - 1))
 
     def _line(
@@ -231,6 +234,22 @@ def whole_characters(data: bytes) -> int:
         wanted = 4 if byte >= 0xF0 else 3 if byte >= 0xE0 else 2 if byte >= 0xC0 else 1
         return len(data) - back if byte < 0xF8 and wanted > back else len(data)
     return len(data)
+
+
+def _in_characters(ranges: list[tuple[int, int]], data: bytes, start: int) -> list[list[int]]:
+    """Turn ranges of a log's bytes into ranges of the characters that `data` decodes to."""
+    if data.isascii():
+        return [[begin - start, end - start] for begin, end in ranges]
+    found = []
+    at, characters = 0, 0
+    for pair in ranges:
+        places = []
+        for offset in pair:
+            characters += len(data[at : offset - start].decode("utf-8", errors="replace"))
+            at = offset - start
+            places.append(characters)
+        found.append(places)
+    return found
 
 
 def cursors_of(given: dict[str, Any], is_task: Callable[[str], bool]) -> dict[str, int]:

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
-from anylearn_jupyter.engine.log_writer import FORMAT, HEADER, MAGIC, RECORD
+from anylearn_jupyter.engine.log_writer import FORMAT, HEADER, MAGIC, RECORD, STDERR
 from anylearn_jupyter.engine.task_files import TaskFiles
 
 MAX_LINE_BYTES = 1 << 16
@@ -83,6 +83,14 @@ class TaskLog:
     def times_at(self, offsets: list[int]) -> list[int]:
         """Tell the same for many offsets, which increase, with one search."""
         return self._times(offsets)
+
+    def stderr_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Tell which bytes of ``[start, end)`` came from standard error: ranges, in order."""
+        try:
+            with self._files.log_index.open("rb") as file:
+                return _Index(file).stderr_ranges(start, end)
+        except FileNotFoundError:
+            return []
 
     def lines_after(self, cursor: int, limit: int, *, final: bool) -> list[LogEntry]:
         """Give up to `limit` lines that start after this offset, the oldest first.
@@ -169,15 +177,8 @@ class _Index:
     def times(self, offsets: list[int]) -> list[int]:
         if not offsets or not self._count:
             return [0] * len(offsets)
-        low, high = 0, self._count - 1
-        while low < high:
-            middle = (low + high + 1) // 2
-            if self._record(middle)[0] <= offsets[0]:
-                low = middle
-            else:
-                high = middle - 1
         found = []
-        walk = self._walk(low)
+        walk = self._walk(self._number_at(offsets[0]))
         ms = next(walk)[1]
         following = next(walk, None)
         for offset in offsets:
@@ -187,16 +188,50 @@ class _Index:
             found.append(ms)
         return found
 
+    def stderr_ranges(self, start: int, end: int) -> list[tuple[int, int]]:
+        """Walk the records of these bytes; ranges that touch are one."""
+        found: list[tuple[int, int]] = []
+        if not self._count or start >= end:
+            return found
+        begun: int | None = None
+        for offset, _ms, stream in self._streams(self._number_at(start)):
+            if offset >= end:
+                break
+            if stream == STDERR:
+                begun = max(offset, start) if begun is None else begun
+            elif begun is not None:
+                if offset > begun:
+                    found.append((begun, offset))
+                begun = None
+        if begun is not None:
+            found.append((begun, end))
+        return found
+
+    def _number_at(self, offset: int) -> int:
+        """Find the last record that begins at this offset or before; the first if there is none."""
+        low, high = 0, self._count - 1
+        while low < high:
+            middle = (low + high + 1) // 2
+            if self._record(middle)[0] <= offset:
+                low = middle
+            else:
+                high = middle - 1
+        return low
+
     def _record(self, number: int) -> tuple[int, int]:
         self._file.seek(HEADER.size + number * self._width)
         offset, ms, _stream = RECORD.unpack(self._file.read(self._width)[: RECORD.size])
         return offset, ms
 
     def _walk(self, number: int) -> Iterator[tuple[int, int]]:
+        for offset, ms, _stream in self._streams(number):
+            yield offset, ms
+
+    def _streams(self, number: int) -> Iterator[tuple[int, int, int]]:
+        """Give offset, time and stream of the records from this one on."""
         self._file.seek(HEADER.size + number * self._width)
         for _ in range(number, self._count):
-            offset, ms, _stream = RECORD.unpack(self._file.read(self._width)[: RECORD.size])
-            yield offset, ms
+            yield RECORD.unpack(self._file.read(self._width)[: RECORD.size])
 
 
 def _lines(

@@ -24,6 +24,7 @@ from typing import Protocol
 from anylearn_jupyter.client.follow import Event, follow
 from anylearn_jupyter.entities import TaskDetail
 from anylearn_jupyter.errors import AnylearnError
+from anylearn_jupyter.notebook.background import Background
 from anylearn_jupyter.notebook.task_view import TaskView
 from anylearn_jupyter.submit.task import TrainTask
 
@@ -89,7 +90,13 @@ class _Reader:
 
 
 class Monitor:
-    """All tasks that one process follows for its displays."""
+    """All tasks that one process follows for its displays.
+
+    Attributes
+    ----------
+    background : Background
+        For what displays are asked and what may wait for a server.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
@@ -100,6 +107,7 @@ class Monitor:
         self._asked: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
         self._closed = threading.Event()
+        self.background = Background()
 
     def follow(self, task: TrainTask) -> TaskView:
         """Begin to follow a task, unless that is done already, and give what is known of it."""
@@ -157,6 +165,7 @@ class Monitor:
     def close(self) -> None:
         """End the threads; what is shown stays as it is, and says why."""
         self._closed.set()
+        self.background.close()
         with self._lock:
             threads = [reader.thread for reader in self._readers.values()]
             for reader in self._readers.values():

@@ -9,13 +9,15 @@ from __future__ import annotations
 import re
 import threading
 import time
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
 
 from anylearn_jupyter.client.follow import START, Cursor, Event
 from anylearn_jupyter.entities import TaskDetail, TaskPhase
 from anylearn_jupyter.notebook.ansi import plain
 from anylearn_jupyter.notebook.line_store import LineStore
+from anylearn_jupyter.notebook.log_anchors import Anchor, Anchors
+from anylearn_jupyter.notebook.log_marks import LogMarks
 from anylearn_jupyter.notebook.series import Point, Series
 from anylearn_jupyter.notebook.terminal import TerminalText
 from anylearn_jupyter.submit.metric_lines import MetricReader, Progress
@@ -84,11 +86,17 @@ class LogPart:
     lines : list of str
         With colour sequences.
     held : int
-        The number of the oldest line that this kernel has.
+        The number of the oldest line that can be had: from this kernel, or again from the server.
     total : int
         How many finished lines there are.
     open_line : str
         The line after those, which has no end yet.
+    stderr : list of int
+        Which of `lines` came from standard error, counted from 0.
+    stderr_total : int
+        How many lines of the log came from there.
+    error : int or None
+        The number of the first line that looks like an error's.
     """
 
     first: int
@@ -96,6 +104,25 @@ class LogPart:
     held: int
     total: int
     open_line: str
+    stderr: list[int] = field(default_factory=list)
+    stderr_total: int = 0
+    error: int | None = None
+
+
+@dataclass(frozen=True)
+class EndPreview:
+    """The last lines of a long log, without numbers, as nobody has counted those before.
+
+    Attributes
+    ----------
+    lines : tuple of str
+        With colour sequences.
+    end : Cursor
+        Where the log goes on after them.
+    """
+
+    lines: tuple[str, ...]
+    end: Cursor
 
 
 @dataclass(frozen=True)
@@ -139,12 +166,17 @@ class TaskView:
         Grows with each change.
     state_version : int
         Grows with each change but those of log, metrics and progress.
+    marks : LogMarks
+        What was noted of the log's lines.
     """
 
     def __init__(self, detail: TaskDetail) -> None:
         self.cursor: Cursor = START
         self.version = 0
         self.state_version = 0
+        self.marks = LogMarks()
+        self._anchors = Anchors()
+        self._preview: EndPreview | None = None
         self._lock = threading.Lock()
         self._detail = detail
         self._trouble = ""
@@ -186,11 +218,15 @@ class TaskView:
             if event.kind == "state" and event.detail is not None:
                 self._detail = event.detail
             elif event.kind == "log":
-                self._lines.append(self._terminal.feed(event.text))
+                for text, is_stderr in _by_stream(event):
+                    self._add_lines(self._terminal.feed(text), stderr=is_stderr)
                 self._add_points(event.text)
                 self.cursor = event.cursor
+                self._anchors.note(self._lines.total, event.cursor, self._terminal, len(event.text))
+                self._drop_preview()
             elif event.kind in ("end", "gone"):
-                self._lines.append(self._terminal.close())
+                self._preview = None
+                self._add_lines(self._terminal.close(), stderr=False)
                 self._add_points(None)
                 self._ended = event.kind == "end"
                 self._gone = event.kind == "gone"
@@ -207,6 +243,10 @@ class TaskView:
                 self._detail = detail
                 self.version += 1
                 self.state_version += 1
+
+    def _add_lines(self, lines: list[str], *, stderr: bool) -> None:
+        self.marks.take(self._lines.total, lines, stderr=stderr)
+        self._lines.append(lines)
 
     def _add_points(self, text: str | None) -> None:
         """Read the metrics of the log's next piece; None for its end."""
@@ -267,6 +307,58 @@ class TaskView:
                     break
             return self._part(first, found)
 
+    @property
+    def line_total(self) -> int:
+        """How many finished lines there are."""
+        return self._lines.total
+
+    @property
+    def held_from(self) -> int:
+        """The number of the oldest line that this kernel holds."""
+        return self._lines.first
+
+    @property
+    def rereadable(self) -> bool:
+        """Whether older lines can be read again from the server."""
+        return self.cursor != START and not self._gone
+
+    def place_before(self, line: int) -> tuple[Anchor, Cursor]:
+        """Give the place from which a line can be read again, and where reading has come to."""
+        with self._lock:
+            return self._anchors.before(line), self.cursor
+
+    def begin_preview(self, preview: EndPreview) -> None:
+        """Show the log's end until all before it was read."""
+        with self._lock:
+            self._preview = preview
+            self._drop_preview()
+            self.version += 1
+
+    @property
+    def preview(self) -> tuple[EndPreview, float | None] | None:
+        """The log's end while what is before it is being read, and how much of that is done."""
+        preview, cursor = self._preview, self.cursor
+        if preview is None:
+            return None
+        if isinstance(preview.end, int):
+            return preview, (cursor if isinstance(cursor, int) else 0) / max(preview.end, 1)
+        return preview, None
+
+    def _drop_preview(self) -> None:
+        """Let go of the log's end when it was read as what it is; the lock is held."""
+        preview, cursor = self._preview, self.cursor
+        if preview is None or cursor is None:
+            return
+        end = preview.end
+        if isinstance(cursor, int) == isinstance(end, int) and _place(cursor) >= _place(end):
+            self._preview = None
+
+    def with_marks(self, part: LogPart) -> LogPart:
+        """Note which lines of a part came from standard error."""
+        end = part.first + len(part.lines)
+        marked = [number - part.first for number in self.marks.stderr_between(part.first, end)]
+        return replace(part, stderr=marked, stderr_total=self.marks.stderr_lines)
+
     def new_points(self, have: dict[str, tuple[int, int, int]]) -> list[SeriesPart]:
         """Give the points that a reader lacks; `have` has the marks of what it was given."""
         with self._lock:
@@ -283,10 +375,17 @@ class TaskView:
             return parts
 
     def _part(self, first: int, lines: list[str]) -> LogPart:
-        store = self._lines
-        return LogPart(first, lines, store.first, store.total, self._terminal.open_line)
+        store, marks = self._lines, self.marks
+        error = marks.first_error
+        if error is None and self._detail.phase == TaskPhase.FAILED:
+            error = next(marks.stderr_between(0, store.total), None)
+        held = 0 if self.rereadable else store.first
+        open_line = self._terminal.open_line
+        return self.with_marks(LogPart(first, lines, held, store.total, open_line, error=error))
 
     def _tail(self, count: int) -> list[str]:
+        if self._preview is not None:
+            return list(self._preview.lines[-count:])
         tail = self._lines.tail(count, 400_000)[1]
         return [*tail, self._terminal.open_line] if self._terminal.open_line else tail
 
@@ -298,6 +397,22 @@ class TaskView:
             return progress.left_s
         spent_s = max(_now_ms() - detail.started_ms, 0) / 1000
         return spent_s * max(progress.total - progress.done, 0) / progress.done
+
+
+def _place(cursor: Cursor) -> tuple[int, ...]:
+    return tuple(cursor) if isinstance(cursor, list) else (cursor or 0,)
+
+
+def _by_stream(event: Event) -> Iterator[tuple[str, bool]]:
+    """Divide a piece of a log into what came from standard error and what did not."""
+    at = 0
+    for start, end in event.stderr:
+        if start > at:
+            yield event.text[at:start], False
+        yield event.text[start:end], True
+        at = end
+    if at < len(event.text):
+        yield event.text[at:], False
 
 
 def cause_of(lines: Sequence[str]) -> tuple[str, ...]:

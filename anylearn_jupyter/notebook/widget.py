@@ -6,8 +6,8 @@ log, the points of the curves and the progress are messages:
 - to the page, ``news``: a number that counts up (`seq`), the newest lines with the number of the
   first, and points with their place. What the page finds missing it asks for: lines by number,
   everything else with ``hello``.
-- from the page: ``hello`` (it begins, or has missed something), ``lines`` (it shows a place whose
-  lines it lacks), ``stop``.
+- from the page: ``hello`` (it begins, or has missed something), ``stop``, and what the panel of the
+  log asks for (`log_feed`).
 
 The page's messages come in the main thread or in one of the kernel's others; they are only put
 down for the sender thread of the monitor, which is also the only one that sends.
@@ -32,6 +32,7 @@ from anylearn_jupyter.notebook.descriptions import (
     server_text,
     state_text,
 )
+from anylearn_jupyter.notebook.log_feed import MAX_MESSAGE, LogFeed, log_json
 from anylearn_jupyter.notebook.monitor import monitor
 from anylearn_jupyter.notebook.page_widget import PageWidget, page_module, page_styles
 from anylearn_jupyter.notebook.series import Point
@@ -41,12 +42,8 @@ from anylearn_jupyter.submit.task import TrainTask
 REPLAY_LINES = 2_000
 """Lines that a page is given when it begins; it asks for others as they are looked at."""
 
-MAX_MESSAGE = 256_000
-"""Characters of lines or points in one message, about."""
-
-_MAX_ASKED = 5_000
 _POINT_CHARACTERS = 24
-MODULES = ("words", "colors", "store", "log", "curves", "task")
+MODULES = ("words", "colors", "log_store", "store", "log", "log_panel", "curves", "task")
 _logger = logging.getLogger(__name__)
 
 
@@ -66,7 +63,7 @@ class TaskCard(PageWidget):
     """
 
     _esm = page_module(MODULES)
-    _css = page_styles(("task",))
+    _css = page_styles(("task", "log"))
     task_id = traitlets.Unicode().tag(sync=True)
     header = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
@@ -96,10 +93,8 @@ class TaskCard(PageWidget):
             self.feed.stop()
         elif content.get("k") == "hello":
             monitor().ask(self.feed.begin_again)
-        elif content.get("k") == "lines":
-            first, end = content.get("first"), content.get("end")
-            if isinstance(first, int) and isinstance(end, int):
-                monitor().ask(lambda: self.feed.send_lines(first, end))
+        else:
+            self.feed.log.asked(content)
 
 
 class CardFeed:
@@ -123,6 +118,7 @@ class CardFeed:
         self._version = -1
         self._state_version = view.state_version
         self._lines = 0
+        self.log = LogFeed(card.send, task, view)
         self._marks: dict[str, tuple[int, int, int]] = {}
 
     # Display; the sender thread.
@@ -130,16 +126,14 @@ class CardFeed:
     def refresh(self, room: int) -> float | None:
         """Send what is new since the last time."""
         if self.view.version == self._version:
-            return None
+            return self.log.grown()
         self._version = self.view.version
         if self.view.state_version != self._state_version:
             self._state_version = self.view.state_version
             self._card.header = header_of(self.task, self.view.detail)
             self._card.state = state_of(self.view)
-        part = self.view.new_lines(self._lines, REPLAY_LINES, room)
-        self._lines = part.total
-        self._send_news(part, self._new_points())
-        return None
+        self._send_news(self._new_lines(room), self._new_points())
+        return self.log.grown()
 
     def retire(self) -> None:
         """Say that another card of this task is up to date instead."""
@@ -150,16 +144,19 @@ class CardFeed:
         self._marks = {}
         self._version = self.view.version
         self._card.state = state_of(self.view)
-        part = self.view.new_lines(0, REPLAY_LINES, MAX_MESSAGE)
-        self._lines = part.total
-        self._send_news(part, self._new_points(), begin=True)
+        self.log.begin_again()
+        self._lines = 0
+        self._send_news(self._new_lines(MAX_MESSAGE), self._new_points(), begin=True)
         monitor().show(self.task, self)
 
-    def send_lines(self, first: int, end: int) -> None:
-        """Send the lines that a page asks for by number, as far as they are held."""
-        end = min(end, first + _MAX_ASKED)
-        part = self.view.lines_between(first, end, MAX_MESSAGE)
-        self._card.send({"k": "lines", "log": _log_json(part), "first": first, "end": end})
+    def _new_lines(self, room: int) -> LogPart:
+        """Give the lines that the page lacks; none while it shows the end of what is being read."""
+        if self.view.preview is not None:
+            self._lines = 0
+            return self.view.new_lines(0, 0, room)
+        part = self.view.new_lines(self._lines, REPLAY_LINES, room)
+        self._lines = part.total
+        return part
 
     def _new_points(self) -> list[SeriesPart]:
         parts = self.view.new_points(self._marks)
@@ -178,7 +175,8 @@ class CardFeed:
                     "seq": self._seq,
                     "begin": begin and number == 0,
                     "now_ms": time.time_ns() // 1_000_000,
-                    "log": _log_json(log) if number == 0 else None,
+                    "log": log_json(log) if number == 0 else None,
+                    "preview": self.log.preview() if number == 0 else None,
                     "points": [_series_json(part) for part in batch],
                     "progress": None
                     if progress is None
@@ -251,17 +249,6 @@ def _batches(points: list[SeriesPart]) -> list[list[SeriesPart]]:
         batches[-1].append(part)
         room -= size
     return batches
-
-
-def _log_json(part: LogPart) -> dict[str, Any]:
-    return {
-        "first": part.first,
-        "count": len(part.lines),
-        "text": "\n".join(part.lines),
-        "held": part.held,
-        "total": part.total,
-        "open": part.open_line,
-    }
 
 
 def _series_json(part: SeriesPart) -> dict[str, Any]:

@@ -6,9 +6,9 @@
 // place where the card is shown.
 
 import { Chart, panelsOf } from './curves.js';
-import { LogPane } from './log.js';
+import { LogPanel } from './log_panel.js';
 import { Store } from './store.js';
-import { clockText, count, durationText, make, numberText } from './words.js';
+import { clockText, durationText, make, numberText } from './words.js';
 
 const SURE_MS = 4000; // how long "Really stop?" stands
 const MAX_PANELS = 12;
@@ -18,7 +18,7 @@ class View {
     this.store = store;
     this.root = root;
     this.charts = new Map();
-    this.log = new LogPane(store);
+    this.log = new LogPanel(store);
     this.queued = 0;
     this.build();
     this.listener = () => this.soon();
@@ -61,19 +61,9 @@ class View {
     this.facts = make('dl', 'anl-facts');
     this.values = make('div', 'anl-values');
     this.pictures = make('div', 'anl-charts');
-    const bar = make('div', 'anl-logbar');
-    this.logTitle = make('span', 'anl-faint');
-    this.followButton = make('button', 'anl-button anl-small', 'Follow');
-    this.followButton.setAttribute('type', 'button');
-    this.followButton.title = 'Keep the newest line in sight';
-    this.followButton.addEventListener('click', () => this.log.follow(!this.log.follows));
-    this.log.onFollow = () =>
-      this.followButton.setAttribute('aria-pressed', String(this.log.follows));
-    this.log.onFollow();
-    bar.append(this.logTitle, this.followButton);
     this.card.append(
       top, sub, this.notice, this.cause, this.progress, this.facts, this.values, this.pictures,
-      bar, this.log.element,
+      this.log.element,
     );
     this.root.append(this.card);
   }
@@ -105,7 +95,7 @@ class View {
     this.writeProgress();
     this.writeFacts(header.rows || []);
     this.writeMetrics();
-    this.writeLog();
+    this.log.update();
   }
 
   writeTimes() {
@@ -217,22 +207,6 @@ class View {
       this.values.append(item);
     }
     this.values.hidden = !this.values.childElementCount;
-  }
-
-  writeLog() {
-    const { store } = this;
-    const lines = store.total + (store.open ? 1 : 0);
-    let title = lines ? `Log, ${count(lines, 'line')}` : 'Log';
-    if (store.oldest > 0) {
-      title += `; the first ${store.oldest.toLocaleString('en')} are in %anylearn_logs ${store.model.get('task_id')}`;
-    }
-    this.logTitle.textContent = title;
-    this.followButton.hidden = Boolean(store.state.finished);
-    this.log.element.classList.toggle('anl-empty', !lines);
-    this.log.element.dataset.empty = store.state.finished
-      ? 'It wrote nothing.'
-      : 'Nothing written yet.';
-    this.log.update();
   }
 
   async copyId() {
