@@ -16,7 +16,7 @@ from IPython.core.displaypub import DisplayPublisher
 
 from anylearn_jupyter.client.follow import Event
 from anylearn_jupyter.entities import Exit, TaskDetail
-from anylearn_jupyter.notebook.card import Twin
+from anylearn_jupyter.notebook.card import card_twin
 from anylearn_jupyter.notebook.descriptions import duration_text, fact_rows, times_text
 from anylearn_jupyter.notebook.task_view import Snapshot, TaskView
 from anylearn_jupyter.notebook.twin import as_html, as_text
@@ -251,12 +251,12 @@ def test_a_young_twin_is_written_again_soon_and_an_old_one_seldom(
 ) -> None:
     """Somebody who saves the notebook after a few seconds finds the first lines in it."""
     now = [1_000.0]
-    monkeypatch.setattr("anylearn_jupyter.notebook.card.time.monotonic", lambda: now[0])
+    monkeypatch.setattr("anylearn_jupyter.notebook.twin_output.time.monotonic", lambda: now[0])
     written: list[float] = []
     publisher = DisplayPublisher()
     monkeypatch.setattr(publisher, "publish", lambda *_, **__: written.append(now[0] - 1_000))
     view = TaskView(RUNNING)
-    shown = Twin(TrainTask(TASK, RUNNING), view, publisher)
+    shown = card_twin(TrainTask(TASK, RUNNING), view, publisher)
     shown.begin()
     for tenth in range(1, 601):
         now[0] = 1_000 + tenth / 10

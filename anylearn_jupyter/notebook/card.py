@@ -6,24 +6,16 @@ This module is light. The widget's libraries are imported when the first card is
 from __future__ import annotations
 
 import sys
-import time
-import uuid
 from typing import TYPE_CHECKING
 
 from anylearn_jupyter.notebook import twin
 from anylearn_jupyter.notebook.monitor import monitor
 from anylearn_jupyter.notebook.task_view import TaskView
+from anylearn_jupyter.notebook.twin_output import TwinOutput
 from anylearn_jupyter.submit.task import TrainTask
 
 if TYPE_CHECKING:
     from IPython.core.displaypub import DisplayPublisher
-
-TWIN_S = 10.0
-"""Seconds between two versions of a twin while only its log and metrics change, at most."""
-
-YOUNG_TWIN_S = 1.0
-"""The same for a twin that was just put out; the pause grows with its age. Somebody who saves the
-notebook a few seconds after the cell has run finds the first lines in it."""
 
 
 def show_task(task: TrainTask) -> None:
@@ -53,7 +45,7 @@ def show_task(task: TrainTask) -> None:
     view = monitor().follow(task)
     card = TaskCard(task, view)
     shell.display_pub.publish(card.bundle())
-    shown = Twin(task, view, shell.display_pub)
+    shown = card_twin(task, view, shell.display_pub)
     shown.begin()
     monitor().show(task, card.feed)
     if not isinstance(shell.display_pub, CapturingDisplayPublisher):
@@ -105,56 +97,11 @@ def bundle(task: TrainTask, view: TaskView) -> dict[str, str]:
     }
 
 
-class Twin:
-    """The output beside a card that a saved notebook keeps; a `monitor.Display`.
-
-    Parameters
-    ----------
-    task : TrainTask
-        What it shows.
-    view : TaskView
-        What is known of it.
-    publisher : DisplayPublisher
-        Of the cell's own shell. It is kept, since a later cell may put another one in its place
-        for a while (``%%capture``), and an update in there would be that cell's (faults, F8).
-    """
-
-    def __init__(self, task: TrainTask, view: TaskView, publisher: DisplayPublisher) -> None:
-        self._task = task
-        self._view = view
-        self._publisher = publisher
-        self._display_id = uuid.uuid4().hex
-        self._version = -1
-        self._state_version = -1
-        self._written_at = 0.0
-        self._begun_at = 0.0
-
-    def begin(self) -> None:
-        """Put it into the running cell."""
-        self._begun_at = time.monotonic()
-        self._write(update=False)
-
-    def refresh(self, room: int) -> float | None:
-        """Write a new version at a change of state, and now and then while there is news."""
-        if self._view.version == self._version:
-            return None
-        age_s = self._written_at - self._begun_at
-        pause_s = min(TWIN_S, max(YOUNG_TWIN_S, age_s))
-        wait_s = self._written_at + pause_s - time.monotonic()
-        if self._view.state_version == self._state_version and wait_s > 0:
-            return wait_s
-        self._write(update=True)
-        return None
-
-    def retire(self) -> None:
-        """Write a last version."""
-        self._write(update=True)
-
-    def _write(self, *, update: bool) -> None:
-        self._version, self._state_version = self._view.version, self._view.state_version
-        self._written_at = time.monotonic()
-        self._publisher.publish(
-            bundle(self._task, self._view),
-            transient={"display_id": self._display_id},
-            update=update,
-        )
+def card_twin(task: TrainTask, view: TaskView, publisher: DisplayPublisher) -> TwinOutput:
+    """Give the output beside a card; `TwinOutput` says of which cell the publisher has to be."""
+    return TwinOutput(
+        draw=lambda: bundle(task, view),
+        version=lambda: view.version,
+        turn=lambda: view.state_version,
+        publisher=publisher,
+    )

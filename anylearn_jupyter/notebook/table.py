@@ -70,12 +70,12 @@ def show_group(group: TaskGroup) -> None:
     if shell is None or not hasattr(shell, "kernel"):
         show_static_table(group)
         return
-    from anylearn_jupyter.notebook.table_widget import FollowedGroup, GroupTable, TableTwin
+    from anylearn_jupyter.notebook.table_widget import FollowedGroup, GroupTable, table_twin
 
     followed = FollowedGroup(group)
     table = GroupTable(followed)
     shell.display_pub.publish(table.bundle())
-    shown = TableTwin(followed, shell.display_pub)
+    shown = table_twin(followed, shell.display_pub)
     shown.begin()
     monitor().show_of_many(table.feed)
     if not isinstance(shell.display_pub, CapturingDisplayPublisher):

@@ -16,7 +16,6 @@ from __future__ import annotations
 import logging
 import threading
 import time
-import uuid
 from collections.abc import Callable, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
@@ -24,12 +23,12 @@ import traitlets
 
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import AnylearnError
-from anylearn_jupyter.notebook.card import TWIN_S, YOUNG_TWIN_S
 from anylearn_jupyter.notebook.monitor import monitor
 from anylearn_jupyter.notebook.page_widget import PageWidget, page_module, page_styles
 from anylearn_jupyter.notebook.table import bundle
 from anylearn_jupyter.notebook.table_rows import Row, row_of, servers_text
 from anylearn_jupyter.notebook.task_view import TaskView
+from anylearn_jupyter.notebook.twin_output import TwinOutput
 from anylearn_jupyter.submit.sweep_ranking import mode_of, series_of
 from anylearn_jupyter.submit.task_group import TaskGroup
 
@@ -279,56 +278,14 @@ class TableFeed:
         monitor().ask(lambda: self._table.send({"k": "notice", "text": text, "busy": busy}))
 
 
-class TableTwin:
-    """The output beside a table that a saved notebook keeps; a `monitor.Display`.
-
-    Parameters
-    ----------
-    followed : FollowedGroup
-        What it shows.
-    publisher : DisplayPublisher
-        Of the cell's own shell; see `card.Twin`.
-    """
-
-    def __init__(self, followed: FollowedGroup, publisher: DisplayPublisher) -> None:
-        self._followed = followed
-        self._publisher = publisher
-        self._display_id = uuid.uuid4().hex
-        self._versions = (-1, -1)
-        self._written_at = 0.0
-        self._begun_at = 0.0
-
-    def begin(self) -> None:
-        """Put it into the running cell."""
-        self._begun_at = time.monotonic()
-        self._write(update=False)
-
-    def refresh(self, room: int) -> float | None:
-        """Write a new version now and then while there is news, and at the very end."""
-        views = self._followed.views
-        versions = (sum(view.version for view in views), sum(view.over for view in views))
-        if versions == self._versions:
-            return None
-        at_end = versions[1] == len(views)
-        pause_s = min(TWIN_S, max(YOUNG_TWIN_S, self._written_at - self._begun_at))
-        wait_s = self._written_at + pause_s - time.monotonic()
-        if wait_s > 0 and not at_end:
-            return wait_s
-        self._versions = versions
-        self._write(update=True)
-        return None
-
-    def retire(self) -> None:
-        """Write a last version."""
-        self._write(update=True)
-
-    def _write(self, *, update: bool) -> None:
-        self._written_at = time.monotonic()
-        self._publisher.publish(
-            bundle(self._followed.group, self._followed.views),
-            transient={"display_id": self._display_id},
-            update=update,
-        )
+def table_twin(followed: FollowedGroup, publisher: DisplayPublisher) -> TwinOutput:
+    """Give the output beside a table; `TwinOutput` says of which cell the publisher has to be."""
+    return TwinOutput(
+        draw=lambda: bundle(followed.group, followed.views),
+        version=lambda: sum(view.version for view in followed.views),
+        turn=lambda: all(view.over for view in followed.views),
+        publisher=publisher,
+    )
 
 
 def header_of(group: TaskGroup) -> dict[str, Any]:
