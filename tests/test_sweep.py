@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -211,37 +212,42 @@ def test_the_same_sweep_again_shows_what_there_is(submit: Submit) -> None:
     assert other.reused == 0
 
 
+@pytest.mark.parametrize(("owner", "method"), [("Api", "add_task"), ("Ledger", "record_task")])
+@pytest.mark.parametrize("last", [1, 3])
 def test_a_submission_that_broke_off_goes_on_and_makes_none_twice(
-    submit: Submit, work: Path
+    submit: Submit, work: Path, owner: str, method: str, last: int
 ) -> None:
-    """The process dies when the server has made three of ten tasks, before it writes that down."""
-    code = """
-import os
+    """A7: the process is killed when the server has made a task and no record of it is written."""
+    code = f"""
+import os, signal
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.submit import sweeping
-made = []
-real = Api.add_task
+from anylearn_jupyter.submit.ledger import Ledger
+done = []
+real = {owner}.{method}
 def dying(self, *args, **kwargs):
-    made.append(real(self, *args, **kwargs))
-    if len(made) == 3: os._exit(9)
-    return made[-1]
-Api.add_task = dying
+    done.append(args)
+    if "{owner}" == "Api": made = real(self, *args, **kwargs)
+    if len(done) == {last}: os.kill(os.getpid(), signal.SIGKILL)
+    return made if "{owner}" == "Api" else real(self, *args, **kwargs)
+{owner}.{method} = dying
 sweeping._AT_ONCE = 1
 from anylearn_jupyter.notebook.arguments import parse_line
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
 from anylearn_jupyter.notebook.training import training
-given = parse_line(parser_of(AnylearnMagics.anylearn_train), "train.py", body=True)
-sweeping.submit_sweep(training(given, "lr in {[n / 100 for n in range(10)]}", Names({})).sweep)
+given = parse_line(parser_of(AnylearnMagics.anylearn_train), "train.py --parallel 4", body=True)
+body = "lr in {{[n / 100 for n in range(10)]}}"
+sweeping.submit_sweep(training(given, body, Names({{}})).sweep)
 """
     died = subprocess.run(
         [sys.executable, "-c", code], cwd=work, timeout=60, capture_output=True, text=True
     )
-    assert died.returncode == 9, died.stderr
-    sweep = submit("train.py", "lr in {[n / 100 for n in range(10)]}")
+    assert died.returncode == -signal.SIGKILL, died.stderr
+    sweep = submit("train.py --parallel 4", "lr in {[n / 100 for n in range(10)]}")
     assert len(sweep.tasks) == 10
-    assert sweep.reused == 2, "the third was created, and its record was not written"
+    assert sweep.reused == last - 1, "the last one was created, and its record was not written"
     assert counters()["tasks_created"] == 10
     assert sweep.wait(60) == {"succeeded": 10}
     with Ledger() as ledger:

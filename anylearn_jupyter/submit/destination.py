@@ -18,7 +18,7 @@ from anylearn_jupyter.client.connection import Connection
 from anylearn_jupyter.client.locks import locked
 from anylearn_jupyter.entities import ResourceState
 from anylearn_jupyter.errors import LoginRequired, ServerError, ServerUnreachable
-from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.ledger import Creation, Ledger
 from anylearn_jupyter.submit.progress import Progress
 
 READY_TIMEOUT_S = 3600.0
@@ -77,7 +77,13 @@ class Destination:
         """Who the server says that the user is."""
         return self.connection.user_id
 
-    def create_once(self, kind: str, subject: str, call: Callable[[str, bool], str]) -> str:
+    def create_once(
+        self,
+        kind: str,
+        subject: str,
+        call: Callable[[str, bool], str],
+        keep: Callable[[str, Creation], None] | None = None,
+    ) -> str:
         """Create something exactly once, whatever happens on the way.
 
         Parameters
@@ -86,6 +92,10 @@ class Destination:
             What the ledger knows the creation by; see `Ledger.creation`.
         call : callable
             ``call(key, doubtful)`` asks the server and returns the id.
+        keep : callable, optional
+            ``keep(id, creation)`` writes down what was made, with `Ledger.record_task`, which
+            settles the creation too. Whoever dies before that leaves the creation open, so that
+            the next submission of the same finds what was made and keeps it.
 
         Returns
         -------
@@ -104,7 +114,7 @@ class Destination:
                     f"{self.connection.address} is asked first whether it was carried out."
                 )
             try:
-                creation.made = call(creation.key, creation.doubtful)
+                made = call(creation.key, creation.doubtful)
             except ServerUnreachable as error:
                 creation.refused = not error.may_have_happened and not creation.doubtful
                 raise
@@ -116,7 +126,10 @@ class Destination:
                 answered = error.status is not None and 400 <= error.status < 500
                 creation.refused = answered and not creation.doubtful
                 raise
-        return creation.made
+            if keep is not None:
+                keep(made, creation)
+            creation.made = made
+        return made
 
     @contextmanager
     def turn(self, subject: str) -> Iterator[None]:

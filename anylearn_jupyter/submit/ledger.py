@@ -88,12 +88,24 @@ class Ledger:
 
     # Tasks.
 
-    def record_task(self, record: TaskRecord) -> None:
-        """Keep a task; one of the same id is replaced."""
+    def record_task(self, record: TaskRecord, creation: Creation | None = None) -> None:
+        """Keep a task; one of the same id is replaced.
+
+        Parameters
+        ----------
+        creation : Creation, optional
+            What made it; it is settled in the same instant.
+        """
         row = row_of(record)
         names, marks = ", ".join(row), ", ".join(f":{name}" for name in row)
         with self._connection() as connection:
             connection.execute(f"INSERT OR REPLACE INTO task ({names}) VALUES ({marks})", row)
+            if creation is not None:
+                connection.execute(
+                    "UPDATE submission SET made = ? WHERE key = ?", (record.id, creation.key)
+                )
+        if creation is not None:
+            creation.settled = True
 
     def record_state(self, detail: TaskDetail) -> None:
         """Keep what a server last said of a task that is known here; others are left alone."""
@@ -293,7 +305,7 @@ class Ledger:
             yield creation
         finally:
             # Busy until it is settled: no other thread may take its key for an abandoned one.
-            if creation.made is not None or creation.refused:
+            if not creation.settled and (creation.made is not None or creation.refused):
                 self._settle(creation)
             _busy_keys.discard(creation.key)
 
@@ -418,12 +430,15 @@ class Creation:
         The id, once the server gave it.
     refused : bool
         The server definitely made nothing: the key is forgotten.
+    settled : bool
+        The outcome is written down already.
     """
 
     key: str
     doubtful: bool
     made: str | None = None
     refused: bool = False
+    settled: bool = False
 
 
 _busy_keys: set[str] = set()

@@ -6,7 +6,7 @@ what the server has; only then something is sent. `planning.plan` stops after th
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from typing import Any
 
@@ -22,7 +22,7 @@ from anylearn_jupyter.submit.description import describe
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.facts import Facts
 from anylearn_jupyter.submit.inputs import MountedInput, local_input, remote_input
-from anylearn_jupyter.submit.ledger import Ledger, now_ms
+from anylearn_jupyter.submit.ledger import Creation, Ledger, now_ms
 from anylearn_jupyter.submit.local_data import Provided
 from anylearn_jupyter.submit.preparation import Preparation, prepare
 from anylearn_jupyter.submit.progress import Progress, SilentProgress, ToldProgress
@@ -149,18 +149,20 @@ def _created(
     request = prepared.request
     command = TaskCommand.of(request, [(one.input.name, one.resource.id) for one in inputs])
     told.step(_CREATING)
-    detail = create_task(prepared, found, code, project, command, inputs, destination)
-    facts = describe(
-        prepared,
-        connection=destination.connection,
-        code_sent=code.sent,
-        data=tuple(one.fact for one in inputs),
-        command=detail.command or command.text,
-        notes=told.notes,
-    )
-    record = recorded(request, detail, facts, destination)
+
+    def keep(detail: TaskDetail, creation: Creation) -> TaskRecord:
+        facts = describe(
+            prepared,
+            connection=destination.connection,
+            code_sent=code.sent,
+            data=tuple(one.fact for one in inputs),
+            command=detail.command or command.text,
+            notes=told.notes,
+        )
+        return recorded(request, detail, facts, destination, creation)
+
     return Submission(
-        task=TrainTask(record, detail),
+        task=create_task(prepared, found, code, project, command, inputs, destination, keep),
         algorithm=code.algorithm,
         inputs=tuple(inputs),
         project=project,
@@ -218,14 +220,18 @@ def create_task(
     command: TaskCommand,
     inputs: Sequence[MountedInput],
     destination: Destination,
+    keep: Callable[[TaskDetail, Creation], TaskRecord],
     *,
     subject: str | None = None,
     more: Mapping[str, Any] | None = None,
-) -> TaskDetail:
+) -> TrainTask:
     """Create the task, once, and read it back where the reply does not hold it.
 
     Parameters
     ----------
+    keep : callable
+        Writes it down (`recorded`); a task that was made and not written down is found by the next
+        submission of the same.
     subject : str, optional
         What the creation is about; default: the request's digest.
     more : Mapping, optional
@@ -242,12 +248,19 @@ def create_task(
         **(more or {}),
     }
     replied: dict[str, TaskDetail] = {}
-    task_id = destination.create_once(
+    made: list[TrainTask] = []
+
+    def written_down(task_id: str, creation: Creation) -> None:
+        detail = replied.get(task_id) or api.task(task_id)
+        made.append(TrainTask(keep(detail, creation), detail))
+
+    destination.create_once(
         "task",
         subject or prepared.digest(destination.server),
         lambda key, doubtful: api.add_task(fields, key, doubtful=doubtful, replied=replied),
+        written_down,
     )
-    return replied.get(task_id) or api.task(task_id)
+    return made[0]
 
 
 def recorded(
@@ -255,12 +268,15 @@ def recorded(
     detail: TaskDetail,
     facts: Facts,
     destination: Destination,
+    creation: Creation,
     more: Mapping[str, Any] | None = None,
 ) -> TaskRecord:
     """Keep the task with all that is needed to recall, compare, repeat and resume it.
 
     Parameters
     ----------
+    creation : Creation
+        What made it.
     more : Mapping, optional
         What else belongs into its profile.
     """
@@ -281,5 +297,5 @@ def recorded(
         submitted_ms=now,
         seen_ms=now,
     )
-    destination.ledger.record_task(record)
+    destination.ledger.record_task(record, creation)
     return record

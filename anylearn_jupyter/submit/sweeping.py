@@ -2,8 +2,7 @@
 
 The key of each task is written down before it is asked for, under the digest of the sweep and its
 own place. A sweep whose submission broke off is gone on with by the next submission of the same.
-What is not covered: a process that dies after a creation is settled and before the task's record
-is written; the next submission makes that one task again.
+The same holds for a task that was made by a process that died before it wrote the record down.
 """
 
 from __future__ import annotations
@@ -24,7 +23,7 @@ from anylearn_jupyter.submit.code import SentCode, code_kept
 from anylearn_jupyter.submit.description import describe
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.inputs import MountedInput
-from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.ledger import Creation, Ledger
 from anylearn_jupyter.submit.pipeline import (
     create_task,
     provide_code,
@@ -41,6 +40,7 @@ from anylearn_jupyter.submit.sweep_points import FORMAT
 from anylearn_jupyter.submit.sweep_request import Point, SweepRequest
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.task_form import TaskCommand
+from anylearn_jupyter.submit.task_record import TaskRecord
 from anylearn_jupyter.submit.tasks import refresh
 
 GROUP_LIMIT = "group_limit"
@@ -274,36 +274,20 @@ class _Shared:
         command = TaskCommand.of(
             point.request, [(one.input.name, one.resource.id) for one in self.inputs]
         )
-        detail = self._created(prepared, command, place, request, known)
-        facts = describe(
-            prepared,
-            connection=self.destination.connection,
-            code_sent=self.code.sent,
-            data=tuple(one.fact for one in self.inputs),
-            command=detail.command or command.text,
-            notes=(),
-        )
-        told: dict[str, Any] = {
-            "id": known.id,
-            "digest": known.digest,
-            "index": place,
-            "count": known.count,
-            "values": [[name, _kept(value)] for name, value in point.values],
-            "kind": str(request.kind),
-            "format": FORMAT,
-            "parallel": request.parallel,
-        }
-        record = recorded(point.request, detail, facts, self.destination, {"sweep": told})
-        return TrainTask(record, detail)
+        told = _profile(place, point, request, known)
 
-    def _created(
-        self,
-        prepared: Preparation,
-        command: TaskCommand,
-        place: int,
-        request: SweepRequest,
-        known: _Known,
-    ) -> TaskDetail:
+        def keep(detail: TaskDetail, creation: Creation) -> TaskRecord:
+            facts = describe(
+                prepared,
+                connection=self.destination.connection,
+                code_sent=self.code.sent,
+                data=tuple(one.fact for one in self.inputs),
+                command=detail.command or command.text,
+                notes=(),
+            )
+            more = {"sweep": told}
+            return recorded(point.request, detail, facts, self.destination, creation, more)
+
         assert self.found.project is not None
         limits: Mapping[str, Any] = {}
         if request.parallel is not None:
@@ -316,9 +300,24 @@ class _Shared:
             command,
             self.inputs,
             self.destination,
+            keep,
             subject=f"{known.digest}:{place}",
             more=limits,
         )
+
+
+def _profile(place: int, point: Point, request: SweepRequest, known: _Known) -> dict[str, Any]:
+    """Give what the record of a task says of its sweep."""
+    return {
+        "id": known.id,
+        "digest": known.digest,
+        "index": place,
+        "count": known.count,
+        "values": [[name, _kept(value)] for name, value in point.values],
+        "kind": str(request.kind),
+        "format": FORMAT,
+        "parallel": request.parallel,
+    }
 
 
 def _in_vain(task: TrainTask) -> bool:
