@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Locator, expect
 
+from browser.accessibility import check_accessibility
 from browser.notebook_page import NotebookPage
-from browser.test_card import TIMEOUT_MS, badge, card, picture, set_theme, shown_lines
+from browser.test_card import TIMEOUT_MS, badge, card, picture, shown_lines
 from browser.training_scripts import HARMLESS, PAYLOADS, POISON
 from waiting import wait_until
 
@@ -163,7 +164,9 @@ def test_search_filter_errors_and_following(notebook: NotebookPage, tmp_path: Pa
     until.touch()
     expect(badge(live)).to_have_text("succeeded", timeout=TIMEOUT_MS)
     wait_until(lambda: in_sight(live)[-1:] == ["warning at the end"], 20, "a later line")
-    set_theme(notebook, "JupyterLab Dark")
+    check_accessibility(live)
+    notebook.set_theme("dark")
+    check_accessibility(live)
     picture(notebook, live, "log-stderr-dark")
     button(live, "stderr").click()
     expect(bar(live)).to_contain_text("Log, 460 lines")
