@@ -24,6 +24,8 @@ if TYPE_CHECKING:
     from anylearn_jupyter.client.upload import ResourceUploader
     from anylearn_jupyter.entities import ResourceState, TrainTaskState
     from anylearn_jupyter.errors import AnylearnError
+    from anylearn_jupyter.notebook.python_call import train
+    from anylearn_jupyter.submit.capacity import capacity
     from anylearn_jupyter.submit.objects.algorithm import Algorithm
     from anylearn_jupyter.submit.objects.dataset import Dataset
     from anylearn_jupyter.submit.objects.file import File
@@ -41,7 +43,7 @@ if TYPE_CHECKING:
     )
     from anylearn_jupyter.submit.published import quick_train
     from anylearn_jupyter.submit.task import TrainTask
-    from anylearn_jupyter.submit.tasks import resume_unfinished_local_train_tasks
+    from anylearn_jupyter.submit.tasks import recent_tasks, resume_unfinished_local_train_tasks
     from anylearn_jupyter.tracking import (
         report,
         report_final_metric,
@@ -68,6 +70,7 @@ __all__ = [
     "TrainTask",
     "TrainTaskState",
     "__version__",
+    "capacity",
     "connect",
     "current_connection",
     "disconnect",
@@ -77,10 +80,12 @@ __all__ = [
     "init_sdk",
     "load_ipython_extension",
     "quick_train",
+    "recent_tasks",
     "report",
     "report_final_metric",
     "report_intermediate_metric",
     "resume_unfinished_local_train_tasks",
+    "train",
     "unload_ipython_extension",
 ]
 
@@ -103,6 +108,7 @@ _HOMES = {
     "SyncResourceUploader": "submit.objects.transfers",
     "TrainTask": "submit.task",
     "TrainTaskState": "entities",
+    "capacity": "submit.capacity",
     "connect": "client.connection",
     "current_connection": "client.connection",
     "disconnect": "client.connection",
@@ -111,10 +117,12 @@ _HOMES = {
     "get_task_output": "submit.objects.named",
     "init_sdk": "client.connection",
     "quick_train": "submit.published",
+    "recent_tasks": "submit.tasks",
     "report": "tracking",
     "report_final_metric": "tracking",
     "report_intermediate_metric": "tracking",
     "resume_unfinished_local_train_tasks": "submit.tasks",
+    "train": "notebook.python_call",
 }
 
 

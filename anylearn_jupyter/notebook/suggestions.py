@@ -390,6 +390,7 @@ FREE = frozenset(
         *("hyperparams_prefix", "hyperparams_delimeter", "dataset_hyperparam_name"),
         *("model_hyperparam_name", "pretrain_hyperparam_name", "resource_polling"),
         *("parallel", "num_nodes", "nproc_per_node", "resource_request", "tail", "grep", "pattern"),
+        *("timeout", "retry"),
     )
 )
 """Options whose value is a text or a number that nobody can guess."""
