@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.submit import folder_work, regular_files
+from anylearn_jupyter.submit import folder_work, regular_files, stat_cache
 from anylearn_jupyter.submit.fingerprint import fingerprint
 from anylearn_jupyter.submit.stat_cache import StatCache
 from cached_data import cache, data, in_another_process, old, opened
@@ -109,6 +109,56 @@ def test_each_edit_gives_what_reading_all_gives(
     assert found.value == afresh.value
     assert found.entries == afresh.entries
     assert (found.value == before.value) == ((data / "b" / "empty").exists())
+
+
+@pytest.mark.parametrize("held", [stat_cache._HELD_BYTES, 0])
+def test_edits_one_after_another_give_what_reading_all_gives(
+    data: Path, cache: StatCache, monkeypatch: pytest.MonkeyPatch, held: int
+) -> None:
+    """With what this process holds of the folders that stay the same, and without."""
+    monkeypatch.setattr(stat_cache, "_HELD_BYTES", held)
+    (data / "leaf").mkdir()
+    edits: list[Callable[[], object]] = [
+        lambda: (data / "leaf" / "1\n").write_bytes(b"1"),
+        lambda: (data / "leaf" / "0").write_bytes(b"0"),
+        lambda: (data / "leaf" / "0").chmod(0o755),
+        lambda: (data / "top").write_bytes(b"another"),
+        lambda: (data / "leaf" / "0").chmod(0o644),
+        lambda: (data / "leaf" / "deep").mkdir(),
+        lambda: (data / "leaf" / "deep" / "x").touch(),
+        lambda: (data / "leaf" / "1\n").rename(data / "leaf" / "2"),
+        lambda: shutil.rmtree(data / "leaf" / "deep"),
+        lambda: (data / "leaf" / "0").unlink(),
+        lambda: (data / "leaf").rename(data / "a0"),
+    ]
+    for edit in edits:
+        edit()
+        old(data)
+        found = fingerprint(data, cache=cache)
+        assert found.value == fingerprint(data).value
+        assert found.entries == fingerprint(data).entries
+
+
+def test_no_more_is_held_than_there_is_room_for(
+    tmp_path: Path, cache: StatCache, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What was used last stays."""
+    tops = [tmp_path / f"set{number}" for number in range(4)]
+    for top in tops:
+        top.mkdir()
+        (top / "a").write_bytes(b"1")
+    stat_cache._recent.clear()
+    known = [(fingerprint(top, cache=cache), cache.load(top))[1] for top in tops[:3]]
+    assert None not in known
+    monkeypatch.setattr(stat_cache, "_HELD_BYTES", 3 * max(one.memory for one in known if one))
+
+    assert cache.load(tops[0]) == known[0]
+    fingerprint(tops[3], cache=cache)
+
+    held = [root for _, root in stat_cache._recent]
+    assert len(held) == 3
+    assert held[-1] == tops[3]
+    assert tops[0] in held
 
 
 def test_an_edit_of_the_same_size_with_its_time_put_back_is_seen(

@@ -124,15 +124,11 @@ class Folder:
         begin, end = index * STATE.size, (index + 1) * STATE.size
         self.joined_states = self.joined_states[:begin] + state + self.joined_states[end:]
 
-    def add(self, name: str, state: bytes) -> None:
-        """Take one more file."""
+    def add_link(self, name: str, state: bytes, place: Path) -> None:
+        """Take one more name: a link that leads to a file."""
         names = [self.joined_names, name.encode()] if self.joined_states else [name.encode()]
         self.joined_names = b"/".join(names)
         self.joined_states += state
-
-    def add_link(self, name: str, state: bytes, place: Path) -> None:
-        """Take a link that leads to a file."""
-        self.add(name, state)
         self.links[name] = place
 
     def sizes(self) -> list[int]:
@@ -285,48 +281,54 @@ class _Walk:
         """Take what is in a directory."""
         names, states, total, others = listing
         folder = Folder(here.prefix, here.place, names, states)
-        for name in others:
-            total += self._take_other(folder, name, here.above)
+        for name, state in others:
+            total += self._take_other(here, folder, name, state)
         if folder.joined_states:
             self.folders.append(folder)
             self.total_bytes += total
             self._count(folder.files)
 
-    def _take_other(self, folder: Folder, name: str, above: tuple[tuple[int, int], ...]) -> int:
+    def _take_other(self, here: _Place, folder: Folder, name: str, state: bytes) -> int:
         """Take what is no plain file; gives its bytes if it is a link to one."""
-        path = folder.prefix + name
+        path = here.prefix + name
         _check_name(path)
-        place = Path(folder.place, name)
+        *_, inode, device, mode = STATE.unpack(state)
+        if stat.S_ISDIR(mode):
+            self._wait(f"{here.place}{os.sep}{name}", path, (inode, device), here.above)
+        elif stat.S_ISLNK(mode):
+            return self._take_link(here, folder, name)
+        else:
+            self.skipped.append(SkippedData(path, _SPECIAL))
+        return 0
+
+    def _take_link(self, here: _Place, folder: Folder, name: str) -> int:
+        """Take what a link leads to; gives its bytes if it is a file."""
+        path = here.prefix + name
         try:
-            found = place.lstat()
-        except FileNotFoundError:
-            return 0  # gone since it was listed
-        if stat.S_ISLNK(found.st_mode):
-            try:
-                place = place.resolve(strict=True)
-                found = place.stat()
-            except (OSError, RuntimeError):
-                self.skipped.append(SkippedData(path, _NOWHERE))
-                return 0
-            if not place.is_relative_to(self._root):
-                self.skipped.append(SkippedData(path, _OUTSIDE))
-                return 0
-            if stat.S_ISREG(found.st_mode):
-                folder.add_link(name, state_of(found), place)
-                return found.st_size
-        if stat.S_ISDIR(found.st_mode):
-            identity = found.st_ino, found.st_dev
-            if identity in above:
-                self.skipped.append(SkippedData(path, _CIRCLE))
-            else:
-                self._waiting.append(_Place(str(place), f"{path}/", (*above, identity)))
+            place = Path(here.place, name).resolve(strict=True)
+            found = place.stat()
+        except (OSError, RuntimeError):
+            self.skipped.append(SkippedData(path, _NOWHERE))
+            return 0
+        if not place.is_relative_to(self._root):
+            self.skipped.append(SkippedData(path, _OUTSIDE))
+        elif stat.S_ISDIR(found.st_mode):
+            self._wait(str(place), path, (found.st_ino, found.st_dev), here.above)
         elif stat.S_ISREG(found.st_mode):
-            # It was something else when the directory was listed.
-            folder.add(name, state_of(found))
+            folder.add_link(name, state_of(found), place)
             return found.st_size
         else:
             self.skipped.append(SkippedData(path, _SPECIAL))
         return 0
+
+    def _wait(
+        self, place: str, path: str, identity: tuple[int, int], above: tuple[tuple[int, int], ...]
+    ) -> None:
+        """Note a directory, to be listed later; not one that is on the way to itself."""
+        if identity in above:
+            self.skipped.append(SkippedData(path, _CIRCLE))
+        else:
+            self._waiting.append(_Place(place, f"{path}/", (*above, identity)))
 
     def _count(self, files: int) -> None:
         self.files += files

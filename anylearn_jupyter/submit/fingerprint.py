@@ -27,8 +27,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
-from blake3 import blake3
-
 from anylearn_jupyter.submit.data_scan import (
     Folder,
     Scan,
@@ -49,10 +47,9 @@ from anylearn_jupyter.submit.file_reading import (
     read_file,
     read_plainly,
 )
+from anylearn_jupyter.submit.folder_digests import FolderDigests, fingerprint_of
 from anylearn_jupyter.submit.folder_work import DIGEST_BYTES, STATE, UNREAD
 from anylearn_jupyter.submit.stat_cache import NO_STATE, Known, KnownFolder, StatCache
-
-_PLAIN = "\0000\0"
 
 KEEP_EVERY_S = 10.0
 """Seconds of reading after which what was read is kept."""
@@ -228,8 +225,8 @@ class DataReading:
 
     Attributes
     ----------
-    digests : list of list of bytes
-        For each folder of the scan, in its order; empty where a file has yet to be read.
+    digests : FolderDigests
+        For each folder of the scan, by its number; empty where a file has yet to be read.
     """
 
     def __init__(self, seen: SeenData) -> None:
@@ -238,10 +235,7 @@ class DataReading:
         self._young: set[tuple[int, int]] = set()
         self._kept_at = time.monotonic()
         self._total_bytes = seen.scan.total_bytes
-        self.digests = [
-            seen.known.digests(folder) if seen.known is not None else [b""] * folder.files
-            for folder in seen.scan.folders
-        ]
+        self.digests = FolderDigests(seen.scan.folders, seen.known)
 
     @property
     def scan(self) -> Scan:
@@ -253,22 +247,22 @@ class DataReading:
         """The bytes of the files that have no digest, as they were seen."""
         return sum(
             size
-            for folder, digests in zip(self._found.folders, self.digests, strict=True)
-            if not all(digests)
-            for size, digest in zip(folder.sizes(), digests, strict=True)
+            for number in self.digests.touched()
+            for size, digest in zip(
+                self._found.folders[number].sizes(), self.digests[number], strict=True
+            )
             if not digest
         )
 
     def spots(self, *, read: bool) -> list[Spot]:
         """Give the files that have a digest, or those that have none, sorted by their paths."""
+        folders = self._found.folders
         found = [
-            Spot(f"{folder.prefix}{folder.names[index]}", number, index, folder.state(index))
-            for number, (folder, digests) in enumerate(
-                zip(self._found.folders, self.digests, strict=True)
+            Spot(f"{folders[number].prefix}{name}", number, index, folders[number].state(index))
+            for number in (range(len(folders)) if read else self.digests.touched())
+            for index, (name, digest) in enumerate(
+                zip(folders[number].names, self.digests[number], strict=True)
             )
-            # Of most folders, all files or none.
-            if read or not all(digests)
-            for index, digest in enumerate(digests)
             if bool(digest) == read
         ]
         # UTF-8 keeps the order of the characters.
@@ -301,7 +295,7 @@ class DataReading:
         Source: faults A6.
         """
         total, done, count = self.unread_bytes, 0, 0
-        files = sum(digests.count(b"") for digests in self.digests)
+        files = sum(self.digests[number].count(b"") for number in self.digests.touched())
 
         def tell(piece: int) -> None:
             nonlocal done
@@ -329,13 +323,12 @@ class DataReading:
     def _read_plainly(self, tell: Tell) -> Iterator[int]:
         """Read what is quickly read; what is odd about any file is left."""
         batches: list[Batch] = []
-        for number, (folder, digests) in enumerate(
-            zip(self._found.folders, self.digests, strict=True)
-        ):
-            if not all(digests):
-                unread = (at for at, digest in enumerate(digests) if not digest)
-                plain = [at for at in unread if folder.names[at] not in folder.links]
-                batches += batches_of(number, folder, plain)
+        for number in self.digests.touched():
+            folder = self._found.folders[number]
+            unread = [at for at, digest in enumerate(self.digests[number]) if not digest]
+            if folder.links:
+                unread = [at for at in unread if folder.names[at] not in folder.links]
+            batches += batches_of(number, folder, unread)
         for batch, found, young in read_plainly(batches, tell):
             digests = self.digests[batch.folder]
             for at, digest in zip(batch.at, found, strict=True):
@@ -354,79 +347,36 @@ class DataReading:
 
     def result(self, cache: StatCache | None = None) -> Fingerprint:
         """Give the fingerprint, now that every file has a digest, and keep what is known."""
-        contents = self._contents()
-        value = _combined(contents)
+        value = fingerprint_of(self.digests)
         if cache is not None:
             self._keep(cache, value)
+        contents = tuple(
+            (folder, self.digests.joined(number))
+            for number, folder in enumerate(self._found.folders)
+        )
         return _fingerprint(value, self._found, self._total_bytes, contents)
 
-    def _contents(self) -> tuple[tuple[Folder, bytes], ...]:
-        return tuple(
-            (folder, b"".join(digest or UNREAD for digest in digests))
-            for folder, digests in zip(self._found.folders, self.digests, strict=True)
-        )
-
     def _keep(self, cache: StatCache, value: str) -> None:
-        known = Known(value, self._to_keep())
+        folders = {
+            folder.prefix: self.digests.same(number) or self._to_keep(number, folder)
+            for number, folder in enumerate(self._found.folders)
+        }
+        known = Known(value, folders)
         cache.save(self._found.root, known, self._known)
         self._known = known
         self._kept_at = time.monotonic()
 
-    def _to_keep(self) -> dict[str, KnownFolder]:
-        """Give what may be believed later.
+    def _to_keep(self, number: int, folder: Folder) -> KnownFolder:
+        """Give what may be believed of a folder later.
 
         A file that was young when it was read, or that was not read yet, has no state.
         """
-        kept = {}
-        for number, (folder, digests) in enumerate(self._contents()):
-            same = self._known.unchanged(folder) if self._known is not None else None
-            if same is not None and same.digests == digests:
-                kept[folder.prefix] = same
-                continue
-            states = folder.joined_states
-            forgotten = {at for at, digest in enumerate(self.digests[number]) if not digest}
-            forgotten |= {at for one, at in self._young if one == number}
-            if forgotten:
-                parts = cut(states, STATE.size)
-                states = b"".join(
-                    NO_STATE if at in forgotten else state for at, state in enumerate(parts)
-                )
-            kept[folder.prefix] = KnownFolder(folder.joined_names, states, digests)
-        return kept
-
-
-def _combined(contents: tuple[tuple[Folder, bytes], ...]) -> str:
-    """Make the fingerprint of the records, in the form that this module's docstring defines."""
-    folders = [folder.prefix for folder, _ in contents]
-    # Of a folder that has others in it, records of those come in between.
-    parents = {prefix[: at + 1] for prefix in folders for at in _slashes(prefix[:-1])} | {""}
-    parts: list[str] = []
-    for folder, digests in contents:
-        records = _records(folder, digests)
-        if folder.prefix in parents:
-            parts += [f"{folder.prefix}{record}\n" for record in records]
-        else:
-            # No name has anything that sorts before a NUL.
-            records.sort()
-            between = f"\n{folder.prefix}"
-            parts.append(f"{folder.prefix}{between.join(records)}\n")
-    # UTF-8 keeps the order of the characters.
-    parts.sort()
-    return f"fp1:{blake3(''.join(parts).encode()).hexdigest()}"
-
-
-def _records(folder: Folder, digests: bytes) -> list[str]:
-    """Give the record of each file, without its folder and its end; little is done for each."""
-    ends = digests.hex("\n", DIGEST_BYTES).replace("\n", f"\n{_PLAIN}")
-    records = list(map(str.__add__, folder.names, f"{_PLAIN}{ends}".split("\n")))
-    for at in folder.executables():
-        digest = records[at][-2 * DIGEST_BYTES :]
-        records[at] = f"{folder.names[at]}\0001\0{digest}"
-    return records
-
-
-def _slashes(text: str) -> Iterator[int]:
-    at = text.find("/")
-    while at >= 0:
-        yield at
-        at = text.find("/", at + 1)
+        digests, states = self.digests.joined(number), folder.joined_states
+        forgotten = {at for at, digest in enumerate(self.digests[number]) if not digest}
+        forgotten |= {at for one, at in self._young if one == number}
+        if not forgotten:
+            records = self.digests.joined_records(number)
+            return KnownFolder(folder.joined_names, states, digests, records)
+        parts = cut(states, STATE.size)
+        states = b"".join(NO_STATE if at in forgotten else one for at, one in enumerate(parts))
+        return KnownFolder(folder.joined_names, states, digests)

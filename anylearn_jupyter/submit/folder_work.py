@@ -26,7 +26,7 @@ from typing import Any
 
 from blake3 import blake3
 
-STATE = struct.Struct("<QQQQQI")
+STATE = struct.Struct("<QqqQQI")
 """A file's state: size, modification and change time, inode, device, mode."""
 
 DIGEST_BYTES = 32
@@ -55,10 +55,9 @@ FILE_FLAGS = (
 
 _FOLDER_FLAGS = FILE_FLAGS | getattr(os, "O_DIRECTORY", 0)
 _KIND = stat.S_IFMT(0xFFFF)
-_MASK = (1 << 64) - 1
 
-Listing = tuple[bytes, bytes, int, list[str]]
-"""Names of a directory's files, joined by ``/``; their states, joined; bytes; names of all else."""
+Listing = tuple[bytes, bytes, int, list[tuple[str, bytes]]]
+"""Names of a directory's files, joined by ``/``; their states, joined; bytes; all else in it."""
 
 Digests = tuple[bytes, int]
 """Digests, joined, `UNREAD` for some; and the latest time of a file, in nanoseconds since 1970."""
@@ -72,8 +71,8 @@ def state_of(found: os.stat_result) -> bytes:
     """
     return STATE.pack(
         found.st_size,
-        found.st_mtime_ns & _MASK,
-        found.st_ctime_ns & _MASK,
+        found.st_mtime_ns,
+        found.st_ctime_ns,
         found.st_ino,
         found.st_dev,
         found.st_mode,
@@ -90,31 +89,34 @@ def list_folder(place: str) -> Listing:
     UnicodeEncodeError
         The name of a file is no UTF-8.
     """
-    names: list[str] = []
     states: list[bytes] = []
-    others: list[str] = []
+    others: dict[str, bytes] = {}
     total = 0
-    look, pack = os.stat, STATE.pack
+    # The loop of an unchanged dataset: `state_of`, without the call, and nothing else.
+    look, pack, kind, regular = os.lstat, STATE.pack, _KIND, stat.S_IFREG
     handle = os.open(place, _FOLDER_FLAGS)
     try:
-        for name in os.listdir(handle):
+        names = os.listdir(handle)
+        for name in names:
             try:
-                found = look(name, dir_fd=handle, follow_symlinks=False)
+                found = look(name, dir_fd=handle)
             except FileNotFoundError:
-                continue  # gone since it was listed
-            mode = found.st_mode
-            if mode & _KIND == stat.S_IFREG:
-                # `state_of`, without the call.
-                mtime, ctime = found.st_mtime_ns & _MASK, found.st_ctime_ns & _MASK
-                size = found.st_size
-                states.append(pack(size, mtime, ctime, found.st_ino, found.st_dev, mode))
-                names.append(name)
+                others[name] = b""  # gone since it was listed
+                continue
+            mode, size = found.st_mode, found.st_size
+            mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
+            state = pack(size, mtime, ctime, found.st_ino, found.st_dev, mode)
+            if mode & kind == regular:
+                states.append(state)
                 total += size
             else:
-                others.append(name)
+                others[name] = state
     finally:
         os.close(handle)
-    return "/".join(names).encode(), b"".join(states), total, others
+    if others:
+        names = [name for name in names if name not in others]
+    rest = [(name, state) for name, state in others.items() if state]
+    return "/".join(names).encode(), b"".join(states), total, rest
 
 
 class FolderReader:
@@ -184,7 +186,7 @@ class FolderReader:
             # `state_of`, without the call.
             mtime, ctime, size = found.st_mtime_ns, found.st_ctime_ns, found.st_size
             mode, inode, device = found.st_mode, found.st_ino, found.st_dev
-            same = pack(size, mtime & _MASK, ctime & _MASK, inode, device, mode) == state
+            same = pack(size, mtime, ctime, inode, device, mode) == state
             if done != size or not same:
                 tell(-done)
                 digest = UNREAD

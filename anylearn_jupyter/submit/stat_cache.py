@@ -13,7 +13,7 @@ there were none. None of this is an error to anybody.
 Notes
 -----
 Source: issue "Everything quick_train can do", item 5; faults E13. Nothing stays open between two
-calls, so that threads and forks need no care; of small datasets a copy is held.
+calls, so that threads and forks need no care; what was used last is held.
 """
 
 from __future__ import annotations
@@ -25,10 +25,9 @@ import sqlite3
 import time
 from collections.abc import Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from blake3 import blake3
 
@@ -37,7 +36,7 @@ from anylearn_jupyter.home import Home, make_private_directory
 from anylearn_jupyter.submit.data_scan import Folder, Scan, cut
 from anylearn_jupyter.submit.folder_work import DIGEST_BYTES, STATE
 
-CACHE_FORMAT = 1
+CACHE_FORMAT = 2
 """The format number of the file (``user_version``); a file of another one is made again."""
 
 KEPT_DATASETS = 200
@@ -78,16 +77,37 @@ _SCHEMA = (
 )
 
 
-_HELD = 32
-_HELD_DIGESTS = 1000 * DIGEST_BYTES
+_HELD_BYTES = 32 << 20
 
 
-class KnownFolder(NamedTuple):
-    """The files of one directory: names joined by ``/``, states and digests one after the other."""
+@dataclass
+class KnownFolder:
+    """The files of one directory: names joined by ``/``, states and digests one after the other.
+
+    Attributes
+    ----------
+    records : bytes
+        Their records in the fingerprint, once they have been made in this process; not kept.
+    """
 
     names: bytes
     states: bytes
     digests: bytes
+    records: bytes = field(default=b"", compare=False)
+
+    @cached_property
+    def checksum(self) -> bytes:
+        """The BLAKE3 of what is kept."""
+        hasher = blake3()
+        for part in (self.names, self.states, self.digests):
+            hasher.update(len(part).to_bytes(8, "little"))
+            hasher.update(part)
+        return hasher.digest()
+
+    @property
+    def memory(self) -> int:
+        """About how many bytes it takes, with its records."""
+        return 2 * len(self.names) + len(self.states) + 4 * len(self.digests)
 
 
 @dataclass(frozen=True)
@@ -141,14 +161,18 @@ class Known:
         """The BLAKE3 of all of it."""
         hasher = blake3(self.value.encode())
         for prefix in sorted(self.folders):
-            for part in (prefix.encode(), *self.folders[prefix]):
-                hasher.update(len(part).to_bytes(8, "little"))
-                hasher.update(part)
+            name = prefix.encode()
+            hasher.update(len(name).to_bytes(8, "little") + name + self.folders[prefix].checksum)
         return hasher.digest()
+
+    @cached_property
+    def memory(self) -> int:
+        """About how many bytes it takes."""
+        return sum(folder.memory for folder in self.folders.values())
 
 
 _recent: dict[tuple[Path, Path], tuple[tuple[int, ...], Known]] = {}
-"""What this process last read or wrote of small datasets, with the cache's own state then.
+"""What this process last read or wrote, with the cache's own state then; the last used is last.
 
 A stale one is harmless, as what is known of a file counts only while the file's state is the same.
 """
@@ -178,6 +202,8 @@ class StatCache:
         """Give what is known of the dataset at a resolved path; None where nothing is."""
         held = _recent.get((self._path, root))
         if held is not None and held[0] == _state_of_file(self._path):
+            _recent.pop((self._path, root), None)
+            _recent[self._path, root] = held
             return held[1]
         with self._forgiving(), closing(self._open()) as connection:
             known = _read(connection, os.fsencode(root))
@@ -205,15 +231,13 @@ class StatCache:
             self._hold(root, known)
 
     def _hold(self, root: Path, known: Known) -> None:
-        """Hold what is known of a small dataset, for which opening the file costs more than it."""
+        """Hold what is known, as reading the file costs more; within `_HELD_BYTES` in all."""
         _recent.pop((self._path, root), None)
-        if sum(len(folder.digests) for folder in known.folders.values()) > _HELD_DIGESTS:
-            return
-        while len(_recent) >= _HELD:
-            _recent.pop(next(iter(_recent)), None)
         state = _state_of_file(self._path)
-        if state is not None:
+        if state is not None and known.memory <= _HELD_BYTES:
             _recent[self._path, root] = state, known
+        while sum(one.memory for _, one in list(_recent.values())) > _HELD_BYTES:
+            _recent.pop(next(iter(_recent)), None)
 
     @contextmanager
     def _forgiving(self) -> Iterator[None]:
@@ -319,7 +343,7 @@ def _write(connection: sqlite3.Connection, root: bytes, known: Known, before: Kn
     connection.executemany(
         "INSERT OR REPLACE INTO folder VALUES (?, ?, ?, ?, ?)",
         [
-            (number, prefix.encode(), *folder)
+            (number, prefix.encode(), folder.names, folder.states, folder.digests)
             for prefix, folder in known.folders.items()
             if before.folders.get(prefix) != folder
         ],
