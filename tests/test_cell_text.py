@@ -167,6 +167,7 @@ def test_every_option_comes_back(project: Path) -> None:
             exclude=("a b", "c"),
             server="https://anylearn.example.org",
             polling_s=1.5,
+            secrets=("HF_TOKEN", "WANDB_API_KEY"),
             timeout_s=5400.5,
             retries=3,
         )

@@ -12,6 +12,8 @@ import threading
 from collections.abc import Callable
 from typing import Any
 
+from anylearn_jupyter.client.hidden import hide_tokens
+
 MASK = "***"
 """What stands wherever a credential would be shown."""
 
@@ -69,6 +71,7 @@ class TokenAuth(Auth):
         *,
         on_renewal: Callable[[str], None] | None = None,
     ) -> None:
+        hide_tokens(token, refresh_token)
         self._token = token
         self._refresh_token = refresh_token
         self._on_renewal = on_renewal
@@ -95,6 +98,7 @@ class TokenAuth(Auth):
             if self._refresh_token is None:
                 return False
             self._token = ask(self._refresh_token)
+            hide_tokens(self._token)
         if self._on_renewal is not None:
             self._on_renewal(self._token)
         return True

@@ -21,6 +21,7 @@ from anylearn_jupyter.client.api.tasks import LOG_START, task_detail
 from anylearn_jupyter.client.connection import Connection
 from anylearn_jupyter.client.decoding import an_object, integer, text
 from anylearn_jupyter.client.forms import FORM_TYPE, encode_form
+from anylearn_jupyter.client.hidden import without_hidden
 from anylearn_jupyter.client.pace import backoff_s
 from anylearn_jupyter.client.replies import one_line, read_json
 from anylearn_jupyter.client.wire import Stopped
@@ -195,7 +196,7 @@ class _Follower:
                 f"The stream of {task_id} goes on at byte {begins} instead of "
                 f"{self._byte_offset(task_id)}."
             )
-        words = text(data, "text", what) if ends > begins else ""
+        words = without_hidden(text(data, "text", what)) if ends > begins else ""
         # Last, so that a piece that cannot be read is asked for again.
         self._cursors[task_id] = ends
         marked = _ranges(data.get("stderr"), len(words))

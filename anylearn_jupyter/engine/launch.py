@@ -116,6 +116,12 @@ notebook names a backend that works in a kernel only.)
 ENGINE_VARIABLES = ("HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "LC_CTYPE", "TZ")
 """The variables of the engine's own that reach a task."""
 
+MAX_SECRETS = 100
+"""Most secrets of a task."""
+
+MAX_SECRETS_BYTES = 1 << 16
+"""Most bytes of them all, as JSON text."""
+
 STOP_GRACE_S = 10.0
 """Seconds that a task has between SIGTERM and SIGKILL."""
 
@@ -257,6 +263,8 @@ def prepare(
         interpreter is gone.
     """
     _clear(files)
+    if task.secrets and not files.secrets.exists():
+        raise LaunchRefused("The values of its secrets are gone; submit it again.")
     try:
         mounts = {resource: inputs.mount(resource) for resource in dict.fromkeys(task.files)}
         repository = inputs.repository(task.algorithm_id)

@@ -193,5 +193,9 @@ ALTER TABLE task ADD COLUMN timeout_s REAL;    -- how long it may run; NULL: wit
 ALTER TABLE task ADD COLUMN retries INTEGER NOT NULL DEFAULT 0
 """
 
-MIGRATIONS: tuple[str, ...] = (FIRST, SECOND, TASK_GROUPS, SUPERVISION)
+SECRETS = """
+ALTER TABLE task ADD COLUMN secrets TEXT NOT NULL DEFAULT ''
+"""
+
+MIGRATIONS: tuple[str, ...] = (FIRST, SECOND, TASK_GROUPS, SUPERVISION, SECRETS)
 """SQL of each step; a store of format n has taken the first n."""

@@ -25,6 +25,7 @@ from anylearn_jupyter.engine.resources import Resources
 from anylearn_jupyter.engine.runners.shims import ShimRunner
 from anylearn_jupyter.engine.scheduler import ACTIVE, WAITING, Scheduler
 from anylearn_jupyter.engine.store import Store, TaskRow
+from anylearn_jupyter.engine.task_files import TaskFiles
 from anylearn_jupyter.engine.task_metrics import TaskMetrics
 from anylearn_jupyter.engine.users import Users
 from anylearn_jupyter.engine.watcher import Watcher
@@ -146,7 +147,13 @@ class Engine:
             on_change=lambda: self.scheduler.wake(),
         )
         self.scheduler = Scheduler(self.store, self.runner, loop)
-        self.store.on_task_change(lambda _task: self.activity.note())
+        self.store.on_task_change(self._on_task_change)
+
+    def _on_task_change(self, task: TaskRow) -> None:
+        self.activity.note()
+        if task.finished and task.secrets:
+            # One that was never started still has the values.
+            TaskFiles.of(self.tasks, task.id).secrets.unlink(missing_ok=True)
 
     @property
     def address(self) -> str:

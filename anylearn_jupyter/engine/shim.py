@@ -39,6 +39,7 @@ from anylearn_jupyter.engine import task_files
 from anylearn_jupyter.engine.attempts import Attempts
 from anylearn_jupyter.engine.handover import LOCK_DESCRIPTOR, hold_lock, receive_task
 from anylearn_jupyter.engine.log_writer import STDERR, STDOUT, Clock, LogWriter
+from anylearn_jupyter.engine.masking import Mask, take_secrets
 from anylearn_jupyter.engine.processes import Process, descendants, system
 from anylearn_jupyter.engine.task_files import TaskFiles, read_record, write_record
 
@@ -97,6 +98,8 @@ class Shim:
         self._started_ms: int | None = None
         self._grace_s = DEFAULT_GRACE_S
         self._attempts = Attempts({})
+        self._secrets: dict[str, str] = {}
+        self._mask = Mask(())
         self._listen()
 
     def _listen(self) -> None:
@@ -130,6 +133,10 @@ class Shim:
         limit = int(_number(launch, "log_limit_bytes", DEFAULT_LOG_LIMIT_BYTES))
         log = LogWriter(self._files.log, self._files.log_index, self._clock, limit)
         self._attempts = Attempts(launch)
+        self._secrets = take_secrets(self._files)
+        own = launch["env"]
+        key = str(own.get("secret_key", "")) if isinstance(own, dict) else ""
+        self._mask = Mask(tuple(self._secrets.values()), (key,))
         try:
             while self._start(launch):
                 self._stay(log)
@@ -171,7 +178,7 @@ class Shim:
         if not isinstance(variables, dict):
             raise ValueError("launch.json has no variables")
         self._attempts.begin()
-        variables = {**variables, **self._attempts.variables}
+        variables = {**variables, **self._secrets, **self._attempts.variables}
         try:
             self._main = os.posix_spawn(
                 "/bin/sh",
@@ -276,11 +283,16 @@ class Shim:
         except BlockingIOError:
             return False
         if data:
-            log.append(data, stream)
+            _append(log, self._mask.feed(data, stream), stream)
             return True
+        self._end_stream(handle, stream, log)
+        return False
+
+    def _end_stream(self, handle: int, stream: int, log: LogWriter) -> None:
+        """Write what waited for more of a stream, and read it no further."""
+        _append(log, self._mask.rest(stream), stream)
         self._selector.unregister(handle)
         os.close(handle)
-        return False
 
     def _drain_rest(self, log: LogWriter) -> None:
         """Read what is left in the pipes; a stranger that holds one open does not keep us."""
@@ -291,8 +303,7 @@ class Shim:
                         break
         for key in list(self._selector.get_map().values()):
             if key.fd != self._wake:
-                self._selector.unregister(key.fileobj)
-                os.close(key.fd)
+                self._end_stream(key.fd, key.data, log)
 
     # Ending the processes.
 
@@ -419,6 +430,11 @@ class Shim:
                 "stopped": self._stopped,
             },
         )
+
+
+def _append(log: LogWriter, data: bytes, stream: int) -> None:
+    if data:
+        log.append(data, stream)
 
 
 def _number(record: dict[str, object], key: str, default: float) -> float:

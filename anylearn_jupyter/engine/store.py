@@ -71,6 +71,8 @@ class TaskRow:
         How many seconds it may run; None without a limit.
     retries : int
         How often it is started again where it fails.
+    secrets : str
+        Names of the variables that are secret, with commas; their values are not here.
     is_local : int
         1: its user's own machine runs it, and only tells us (HTTP API, section 11).
     sequence : int
@@ -114,6 +116,7 @@ class TaskRow:
     group_limit: int = 0
     timeout_s: float | None = None
     retries: int = 0
+    secrets: str = ""
     sequence: int = 0
 
     @property
@@ -159,6 +162,7 @@ class TaskRow:
             "group_limit": self.group_limit,
             "timeout_s": self.timeout_s,
             "retries": self.retries,
+            "secrets": self.secrets,
         }
 
 

@@ -3,6 +3,7 @@
 On-disk layout (``ANYLEARN_HOME/engine/tasks/<task id>/``, 0700)::
 
     launch.json    0600  what to start: command, variables, working directory (the engine's)
+    secrets.json   0600  values of secrets, until the shim has read them (the engine's)
     shim.lock            locked by the shim for as long as it lives, and before it, by who starts it
     shim.json            which process the shim is (before it starts anything)
     started.json         which process the task is, and when it started
@@ -78,6 +79,11 @@ class TaskFiles:
     def launch(self) -> Path:
         """What to start; holds the task's secrets, so it is private."""
         return self.root / "launch.json"
+
+    @property
+    def secrets(self) -> Path:
+        """Values of the task's secrets; gone before the task starts."""
+        return self.root / "secrets.json"
 
     @property
     def lock(self) -> Path:

@@ -68,6 +68,7 @@ def task_json(task: TaskRow, store: Store, tasks: Path, *, secret: bool) -> dict
         "final_metric": task.final_metric,
         "num_nodes": task.num_nodes,
         "nproc_per_node": task.nproc_per_node,
+        "secrets": [name for name in task.secrets.split(",") if name],
         "phase": task.phase.value,
         "exit": task.exit.to_json() if task.exit else None,
         "created_ms": task.created_ms,

@@ -139,6 +139,7 @@ def _words(request: TrainRequest) -> tuple[str, ...]:
         _project(request),
         *((flag, text) for one in request.data for flag, text in _data(one, request)),
         *(("--env", f"{name}={value}") for name, value in request.env),
+        *(("--secret", name) for name in request.secrets),
         *_resources(request),
         ("--timeout", None if request.timeout_s is None else duration_word(request.timeout_s)),
         ("--retry", _unless(request.retries, 0)),

@@ -206,6 +206,13 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         metavar="NAME=VALUE",
         help="a variable for the task, or {dict} for several",
     ),
+    argument(
+        "--secret",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="a variable of this kernel's environment for the task, its value shown nowhere",
+    ),
     argument("--mirror-name", metavar="NAME", help="the environment; default: QUICKSTART"),
     argument(
         "--output", metavar="DIR", help="where the script writes its results; default: output"

@@ -214,6 +214,8 @@ def _data(plan: Plan) -> Iterator[str]:
 def _rest(plan: Plan) -> Iterator[str]:
     if plan.request.env:
         yield _section("Variables", [_line(f"{name}={value}") for name, value in plan.request.env])
+    if plan.request.secrets:
+        yield _section("Secrets", [_line(", ".join(plan.request.secrets))])
     supervised = supervision_words(plan)
     if supervised:
         yield _section("Limits", [_line(words) for words in supervised])

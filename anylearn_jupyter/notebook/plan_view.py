@@ -88,6 +88,8 @@ def _rows(plan: Plan, notes: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     yield "time", [time_words(plan)]
     if plan.request.env:
         yield "env", [f"{name}={value}" for name, value in plan.request.env]
+    if plan.request.secrets:
+        yield "secrets", [", ".join(plan.request.secrets)]
     supervised = supervision_words(plan)
     if supervised:
         yield "limits", supervised

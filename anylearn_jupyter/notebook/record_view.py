@@ -75,6 +75,8 @@ def record_rows(task: TrainTask) -> Iterator[tuple[str, Sequence[str]]]:
     if facts.data:
         yield "data", [_data(fact) for fact in facts.data]
     yield "environment", [facts.mirror_name, *(f"{key}={value}" for key, value in request.env)]
+    if request.secrets:
+        yield "secrets", [", ".join(request.secrets)]
     yield "resources", [_resources(request)]
     yield "results", [f"{facts.output}/"]
     yield "digest", [record.digest]

@@ -20,6 +20,7 @@ from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.python_values import value_source
 from anylearn_jupyter.notebook.refusals import check_names, check_words
 from anylearn_jupyter.notebook.script_parser import ScriptParser
+from anylearn_jupyter.notebook.secret_prompt import ask_for_secrets
 from anylearn_jupyter.notebook.subcommands import words_after_script
 from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
 from anylearn_jupyter.notebook.values import SHELL_WORK
@@ -67,6 +68,8 @@ def retry(
         raise OptionError("--exact changes nothing; leave out either --exact or --set.")
     changes = [read_setting(text, "--set", names) for text in settings]
     request = changed(request_again(record, {}), changes)
+    if request.secrets and not headless:
+        ask_for_secrets(request.secrets)
     with nullcontext(PlainProgress()) if headless else line_progress(shell) as progress:
         if exact:
             task = submit_exactly(record, request, progress).task

@@ -16,6 +16,7 @@ from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_
 from anylearn_jupyter.notebook.plan_view import show_plan
 from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.running_sweep import train_sweep
+from anylearn_jupyter.notebook.secret_prompt import ask_for_secrets
 from anylearn_jupyter.notebook.submitting import PlainProgress, line_progress
 from anylearn_jupyter.notebook.swept import swept_notes
 from anylearn_jupyter.notebook.training import Training, check_variable, training
@@ -65,6 +66,8 @@ def train(
     if given.plan:
         show_plan(shell, plan(wanted.request), (*wanted.notes, *swept_notes(wanted.sweep)))
         return None
+    if wanted.request.secrets and not headless:
+        ask_for_secrets(wanted.request.secrets)
     waits = _waits(given, headless=headless)
     if wanted.sweep is not None:
         return train_sweep(

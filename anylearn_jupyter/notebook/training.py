@@ -117,6 +117,7 @@ def training(
         task_name=options.text("name"),
         task_description=options.text("task_description") or "",
         env=variables(options),
+        secrets=tuple(dict.fromkeys(options.texts("secret"))),
         **resources(options),
         **supervision(options),
         include=options.texts("include"),

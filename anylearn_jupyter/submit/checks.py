@@ -8,6 +8,7 @@ from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.submit.code import check_algorithm_name
 from anylearn_jupyter.submit.projects import check_project_name
 from anylearn_jupyter.submit.request import TrainRequest
+from anylearn_jupyter.submit.secrets import check_names
 
 MAX_RETRIES = 100
 """Most times that a task is started again where it fails."""
@@ -42,6 +43,7 @@ def check_request(request: TrainRequest) -> None:
         check_project_name(request.project_name)
     _check_task_name(request.task_name)
     _check_values(request)
+    check_names(request)
     for option, value in (
         ("num_nodes", request.num_nodes),
         ("nproc_per_node", request.nproc_per_node),

@@ -41,7 +41,7 @@ _NO_DIFFERENCE = (
     *("project_id", "project_name", "server", "polling_s", "uploader", "require_clean"),
     # What the snapshot and the lists below tell.
     *("include", "exclude", "code_cell", "algorithm_id", "algorithm_fullname"),
-    *("algorithm_git_ref", "hyperparams", "data", "env", "quota_request"),
+    *("algorithm_git_ref", "hyperparams", "data", "env", "secrets", "quota_request"),
 )
 
 
@@ -164,6 +164,8 @@ class _Sent:
         yield from _data(facts.data)
         for name, value in request.env:
             yield "variable", name, value or "empty"
+        for name in request.secrets:
+            yield "variable", name, "secret"
         for name, amount in request.quota_request:
             yield "resource", name, str(amount)
         yield "outcome", "outcome", outcome_text(self.task.detail)

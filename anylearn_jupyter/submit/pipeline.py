@@ -28,6 +28,7 @@ from anylearn_jupyter.submit.preparation import Preparation, prepare
 from anylearn_jupyter.submit.progress import Progress, SilentProgress, ToldProgress
 from anylearn_jupyter.submit.projects import make_project
 from anylearn_jupyter.submit.request import TrainRequest
+from anylearn_jupyter.submit.secrets import secret_values
 from anylearn_jupyter.submit.submission import Submission
 from anylearn_jupyter.submit.survey import Survey, local_data_of, survey
 from anylearn_jupyter.submit.task import TrainTask
@@ -102,6 +103,7 @@ def _interrupted_text(step: str) -> str:
 
 def _submitted(request: TrainRequest, told: ToldProgress, *, reuse: bool) -> Submission:
     check_request(request)
+    secret_values(request)
     with Ledger() as ledger:
         prepared = prepare(request, told, ledger.home)
         told.step("Asking the server", request.server or "")
@@ -244,6 +246,7 @@ def create_task(
         "algorithm_id": code.algorithm.id,
         "algorithm_git_ref": code.git_ref,
         "mirror_id": found.mirror_id,
+        "secrets": secret_values(prepared.request) or None,
         **submitter(api),
         **(more or {}),
     }

@@ -142,6 +142,8 @@ class TrainRequest:
     code_cell : CodeCell or None
         A cell that is the script; it travels with the code directory. Where its values are
         assigned, `hyperparams` are Python source instead of shell text.
+    secrets : tuple of str
+        Names of variables whose values the task gets and nobody is shown; never the values.
     timeout_s : float or None
         Seconds after which the server stops it. None: no limit.
     retries : int
@@ -185,6 +187,7 @@ class TrainRequest:
     server: str | None = None
     working_dir: Path = field(default_factory=Path.cwd)
     code_cell: CodeCell | None = None
+    secrets: tuple[str, ...] = ()
     timeout_s: float | None = None
     retries: int = 0
     polling_s: float = 5.0
@@ -266,6 +269,8 @@ class TrainRequest:
             "resources": [group, amounts],
             "nodes": [self.num_nodes, self.nproc_per_node],
         }
+        if self.secrets:
+            content["secrets"] = sorted(self.secrets)
         text = json.dumps(content, sort_keys=True, ensure_ascii=True, separators=(",", ":"))
         return hashlib.sha256(text.encode()).hexdigest()
 
@@ -295,7 +300,7 @@ class TrainRequest:
         own = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
         for name in ("hyperparams", "env", "quota_request"):
             own[name] = tuple((str(key), value) for key, value in own.get(name, ()))
-        for name in ("include", "exclude"):
+        for name in ("include", "exclude", "secrets"):
             own[name] = tuple(own.get(name, ()))
         own["data"] = tuple(DataInput.from_json(one) for one in own.get("data", ()))
         own["algorithm_dir"] = Path(own["algorithm_dir"]) if own.get("algorithm_dir") else None

@@ -19,7 +19,8 @@ from anylearn_jupyter.submit.local_data import LocalData
 from anylearn_jupyter.submit.preparation import Preparation
 from anylearn_jupyter.submit.projects import find_project
 from anylearn_jupyter.submit.quota import ResourceRequest, resource_request
-from anylearn_jupyter.submit.request import DataInput
+from anylearn_jupyter.submit.request import DataInput, TrainRequest
+from anylearn_jupyter.submit.secrets import check_secrets
 from anylearn_jupyter.submit.supervised import check_supervision
 
 
@@ -91,7 +92,7 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
     # What was not read yet has no name there; it is asked for while it is read.
     local = [one for one in dict.fromkeys(request.data) if one.path in prepared.contents]
     calls: dict[str, Callable[[], Any]] = {
-        "features": lambda: check_supervision(request, destination),
+        "features": lambda: check_kept(request, destination),
         "mirror": lambda: api.mirror_id(request.mirror_name),
         "resources": lambda: resource_request(request, api),
         "project": lambda: find_project(request, destination),
@@ -119,6 +120,18 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
         remote={one: found[f"remote {n}"] for n, one in enumerate(remote)},
         known={one: there for one, there in known.items() if there is not None},
     )
+
+
+def check_kept(request: TrainRequest, destination: Destination) -> None:
+    """Refuse what the server would not keep of the request (docs/protocol.md).
+
+    Raises
+    ------
+    OptionError
+        A limit, attempts or secrets on a server without them.
+    """
+    check_supervision(request, destination)
+    check_secrets(request, destination)
 
 
 def _loading(one: DataInput, destination: Destination) -> Callable[[], Resource]:

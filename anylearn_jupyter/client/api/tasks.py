@@ -19,6 +19,7 @@ from anylearn_jupyter.client.decoding import (
     unexpected,
 )
 from anylearn_jupyter.client.forms import FORM_TYPE, Form, encode_form
+from anylearn_jupyter.client.hidden import bytes_without_hidden, without_hidden
 from anylearn_jupyter.client.replies import decode, error_of
 from anylearn_jupyter.entities import TaskDetail
 from anylearn_jupyter.errors import NotFound, UnexpectedAnswer
@@ -224,9 +225,8 @@ class TaskCalls(Calls):
             words = item.get("text")
             if not isinstance(words, str):
                 raise unexpected(f"{what}, key 'text',", "a text", words)
-            lines.append(
-                LogLine(integer(item, "offset", what), integer(item, "offset_index", what), words)
-            )
+            place = integer(item, "offset", what), integer(item, "offset_index", what)
+            lines.append(LogLine(*place, without_hidden(words)))
         return lines
 
     def log_bytes(self, task_id: str, start: int, end: int | None = None) -> tuple[bytes, int]:
@@ -249,7 +249,7 @@ class TaskCalls(Calls):
         size = reply.headers.get("X-Log-Size", "")
         if not size.isascii() or not size.isdigit():
             raise UnexpectedAnswer(f"The answer to GET {path} does not tell the log's size.")
-        return reply.body, int(size)
+        return bytes_without_hidden(reply.body), int(size)
 
     def intermediate_metrics(self, task_id: str, since: str | None = None) -> list[ReportedMetric]:
         """Read the metrics that a task reported, in order; `since` as the server wrote it."""

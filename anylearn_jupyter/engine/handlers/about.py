@@ -14,7 +14,7 @@ from anylearn_jupyter.engine.chunk_uploads import MAX_BODY_BYTES, MAX_BODY_CHUNK
 from anylearn_jupyter.engine.handlers.delta import MAX_ASKED
 from anylearn_jupyter.engine.incoming import MAX_OBJECTS, MAX_PACK_BYTES
 from anylearn_jupyter.engine.inputs import MIRROR_ID, MIRROR_NAME
-from anylearn_jupyter.engine.launch import SUBMITTER_VARIABLES
+from anylearn_jupyter.engine.launch import MAX_SECRETS, MAX_SECRETS_BYTES, SUBMITTER_VARIABLES
 from anylearn_jupyter.engine.machine import DEFAULT_GROUP
 from anylearn_jupyter.engine.request import Request, bad
 from anylearn_jupyter.home import engine_proof
@@ -48,6 +48,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
             "task_batch": {},
             "task_in_reply": {},
             "group_limit": {},
+            "secrets": {"max_values": MAX_SECRETS, "max_bytes": MAX_SECRETS_BYTES},
             "supervision": {"max_timeout_s": MAX_TIMEOUT_S, "max_retries": MAX_RETRIES},
             "task_phase": {},
             "interpreter": {"environment": list(SUBMITTER_VARIABLES)},

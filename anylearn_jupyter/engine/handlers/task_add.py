@@ -17,12 +17,20 @@ from anylearn_jupyter.engine.handlers.algorithms import own_algorithm
 from anylearn_jupyter.engine.handlers.projects import own_project
 from anylearn_jupyter.engine.handlers.tasks import own_task_json
 from anylearn_jupyter.engine.inputs import MIRROR_ID, MIRROR_NAME
-from anylearn_jupyter.engine.launch import SUBMITTER_VARIABLES, command_line
+from anylearn_jupyter.engine.launch import (
+    MAX_SECRETS,
+    MAX_SECRETS_BYTES,
+    SUBMITTER_VARIABLES,
+    command_line,
+)
 from anylearn_jupyter.engine.machine import DEFAULT_GROUP, RequestRefused
+from anylearn_jupyter.engine.masking import MIN_CHARACTERS
 from anylearn_jupyter.engine.request import Request, bad, conflict, missing, mutation, shown
 from anylearn_jupyter.engine.resources import AlgorithmRow, ResourceRow
 from anylearn_jupyter.engine.store import TaskRow
+from anylearn_jupyter.engine.task_files import TaskFiles, write_record
 from anylearn_jupyter.entities import ID_PATTERN, ResourceState, TaskPhase, new_id
+from anylearn_jupyter.home import make_private_directory
 
 if TYPE_CHECKING:
     from anylearn_jupyter.engine.service import Engine
@@ -58,6 +66,8 @@ async def add(engine: Engine, request: Request) -> dict[str, Any]:
     ref = request.form.text("algorithm_git_ref", default="")
     values["algorithm_git_ref"] = await _commit(engine, request, algorithm, ref)
     values["algorithm_id"] = algorithm.id
+    secrets = _secrets(request)
+    values["secrets"] = ",".join(secrets)
 
     def make(task_id: str) -> None:
         results_id = new_id("FILE")
@@ -74,6 +84,10 @@ async def add(engine: Engine, request: Request) -> dict[str, Any]:
                 created_ms=engine.now_ms(),
             )
         )
+        if secrets:
+            files = TaskFiles.of(engine.tasks, task_id)
+            make_private_directory(files.root)
+            write_record(files.secrets, {"values": dict(secrets)}, durable=True)
         engine.store.add_task(
             TaskRow(
                 id=task_id,
@@ -238,13 +252,24 @@ def _output(output: str) -> str:
     return output
 
 
-def _variables(given: dict[str, Any]) -> dict[str, str]:
+def _variables(given: dict[str, Any], field: str = "envs") -> dict[str, str]:
     for name, value in given.items():
         if not _VARIABLE.fullmatch(name) or not isinstance(value, str) or "\0" in value:
             raise bad(
-                f"The variable {shown(name)} in 'envs' cannot be set; names have letters, digits "
-                "and '_', values are text."
+                f"The variable {shown(name)} in {field!r} cannot be set; names have letters, "
+                "digits and '_', values are text."
             )
+    return given
+
+
+def _secrets(request: Request) -> dict[str, str]:
+    """Read variables whose values are told to nobody but the task (docs/protocol.md)."""
+    given = request.form.json_object("secrets", limit=MAX_SECRETS_BYTES)
+    if len(given) > MAX_SECRETS:
+        raise bad(f"The field 'secrets' has {len(given)} names; at most {MAX_SECRETS} fit.")
+    for name, value in _variables(given, "secrets").items():
+        if name.startswith("ANYLEARN_") or len(value.strip()) < MIN_CHARACTERS:
+            raise bad(f"The secret {shown(name)} is our own, or too short to be hidden in a log.")
     return given
 
 
