@@ -20,7 +20,8 @@ from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.api.delta import DeltaLimits, Lacking
 from anylearn_jupyter.client.connection import current_connection, disconnect
 from anylearn_jupyter.client.http import Plain
-from anylearn_jupyter.errors import DataError
+from anylearn_jupyter.engine.chunk_sources import sources_in
+from anylearn_jupyter.errors import Conflict, DataError
 from anylearn_jupyter.submit.chunker import LARGEST_BYTES
 from anylearn_jupyter.submit.delta_upload import DeltaUpload, fits
 from anylearn_jupyter.submit.destination import Destination
@@ -43,7 +44,8 @@ class Kept(Api):
     def __init__(self) -> None:
         self.chunks: dict[bytes, bytes] = {}
         self.bodies: list[int] = []
-        self.asked = 0
+        self.asked = self.places = 0
+        self.is_elsewhere = False
         self.on_send: Callable[[], None] = lambda: None
 
     def delta_lacking(self, digests: Any) -> Lacking:
@@ -63,6 +65,16 @@ class Kept(Api):
             assert blake3(self.chunks[digest]).digest() == digest
             at += size
         assert at == len(data)
+
+    def delta_read_here(self, upload: str, body: Plain) -> None:
+        if self.is_elsewhere:
+            raise Conflict("the engine does not find it", status=409)
+        self.places += 1
+        for source in sources_in(bytes(body)):
+            data = Path(os.fsdecode(source.path)).read_bytes()
+            for piece in source.chunks:
+                self.chunks[piece.digest] = data[piece.start : piece.start + piece.size]
+                assert blake3(self.chunks[piece.digest]).digest() == piece.digest
 
     def content(self, manifest: Iterator[bytes]) -> dict[str, tuple[bytes, int]]:
         found = {}
@@ -117,6 +129,24 @@ def test_what_is_sent_is_the_data_and_its_fingerprint(folder: Path, limits: Delt
     assert reading.result().value == fingerprint(folder).value
     assert upload.sent == sum(len(data) for data, _ in files_of(folder).values())
     assert max(api.bodies) <= limits.body_bytes
+
+
+@pytest.mark.skipif(sys.platform not in ("linux", "darwin"), reason="no file tells its place")
+def test_an_engine_on_this_machine_reads_where_it_is(folder: Path) -> None:
+    api = Kept()
+    upload, reading = read_and_sent(folder, api, limits=LIMITS._replace(reads_here=True))
+    assert api.content(upload.manifest(reading)) == files_of(folder)
+    assert (api.bodies, api.places > 1) == ([], True)
+    assert upload.sent == sum(len(data) for data, _ in files_of(folder).values())
+
+
+def test_what_it_does_not_find_there_is_sent(folder: Path) -> None:
+    """In a container of its own, say."""
+    api = Kept()
+    api.is_elsewhere = True
+    upload, reading = read_and_sent(folder, api, limits=LIMITS._replace(reads_here=True))
+    assert api.content(upload.manifest(reading)) == files_of(folder)
+    assert (len(api.bodies) > 1, api.places) == (True, 0)
 
 
 def test_what_is_there_is_not_sent_and_what_is_twice_is_sent_once(folder: Path) -> None:

@@ -138,6 +138,7 @@ class Http:
         self.settings = settings
         self.attempts = attempts
         self._proof_token = proof_token
+        self.is_embedded = proof_token is not None
         # What it is called in a sentence about what it has: the engine's port tells nobody much.
         self.place = self.address if proof_token is None else "the engine on this machine"
         self._pause = pause

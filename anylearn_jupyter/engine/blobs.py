@@ -26,6 +26,7 @@ from pathlib import Path
 
 from anylearn_jupyter.engine.assembly import Assembly, PiecesMissing
 from anylearn_jupyter.engine.chunk_index import ChunkIndex, Piece
+from anylearn_jupyter.engine.chunk_sources import Source, copied
 from anylearn_jupyter.engine.chunk_uploads import PREFIX, Incoming, Receiver
 from anylearn_jupyter.engine.database import Database
 from anylearn_jupyter.engine.repositories import GitFailed, Repositories
@@ -124,12 +125,31 @@ class Blobs:
 
     def receive(self, user_id: str, owner: str) -> Receiver:
         """Begin to take content-addressed chunks of an upload; see `chunk_uploads`."""
+        return self.incoming.receive(user_id, owner, self._count_upload)
 
-        def count(chunks: int, size: int) -> None:
-            self.last_upload = time.monotonic()
-            self._database.count(upload_chunks=chunks, upload_bytes=size)
+    async def take_here(self, user_id: str, owner: str, sources: list[Source]) -> tuple[int, int]:
+        """Take chunks from files of this machine; gives how many chunks and bytes it kept."""
+        kept: list[tuple[str, Piece]] = []
 
-        return self.incoming.receive(user_id, owner, count)
+        def copy() -> None:
+            directory = self.incoming.directory(owner)
+            with self.incoming.buffer() as buffer:
+                try:
+                    for file, piece in copied(sources, directory, buffer):
+                        kept.append((file, piece))
+                finally:
+                    self.index.add(user_id, owner, 0, kept)
+
+        try:
+            await asyncio.to_thread(copy)
+        finally:
+            size = sum(piece.size for _, piece in kept)
+            self._count_upload(len(kept), size)
+        return len(kept), size
+
+    def _count_upload(self, chunks: int, size: int) -> None:
+        self.last_upload = time.monotonic()
+        self._database.count(upload_chunks=chunks, upload_bytes=size)
 
     def _write_chunk(self, thing_id: str, number: int, data: bytes) -> None:
         directory = make_private_directory(self._root / thing_id)

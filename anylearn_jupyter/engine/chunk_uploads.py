@@ -23,6 +23,7 @@ import struct
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,6 +103,19 @@ class Incoming:
         """Begin to take one request's chunks; ``count(chunks, bytes)`` hears of what was kept."""
         return Receiver(self.directory(owner), self._index, user_id, owner, count, self._spare)
 
+    @contextmanager
+    def buffer(self) -> Iterator[bytearray]:
+        """Lend a buffer of `MAX_CHUNK_BYTES`; in any thread."""
+        try:
+            lent = self._spare.pop()
+        except IndexError:
+            lent = bytearray(MAX_CHUNK_BYTES)
+        try:
+            yield lent
+        finally:
+            if len(self._spare) < _BUFFERS:
+                self._spare.append(lent)
+
     def write_manifest(self, owner: str, start: int, data: bytes) -> None:
         """Put a part of a manifest at its place; for a thread."""
         if start + len(data) > MAX_MANIFEST_BYTES:
@@ -109,7 +123,7 @@ class Incoming:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW
         handle = os.open(self.directory(owner) / "manifest", flags, 0o600)
         try:
-            _write_all(handle, memoryview(data), start)
+            write_all(handle, memoryview(data), start)
         finally:
             os.close(handle)
 
@@ -277,9 +291,7 @@ class Receiver:
                     (file_name(record.file), Piece(record.digest, record.start, record.size))
                 )
         except OSError as error:
-            raise ApiError(
-                500, "storage", f"The engine cannot store the upload: {error.strerror}."
-            ) from error
+            raise not_stored(error) from error
         finally:
             self._index.add(self._user_id, self._owner, 0, kept)
             size = sum(piece.size for _, piece in kept)
@@ -291,7 +303,7 @@ class Receiver:
         flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC
         handle = os.open(self._directory / file_name(record.file), flags, 0o600)
         try:
-            _write_all(handle, data, record.start)
+            write_all(handle, data, record.start)
         finally:
             os.close(handle)
 
@@ -314,7 +326,13 @@ def _groups(records: list[_Record]) -> Iterator[list[_Record]]:
     yield group
 
 
-def _write_all(handle: int, data: memoryview, start: int) -> None:
+def not_stored(error: OSError) -> ApiError:
+    """Say that the disk did not take what came."""
+    return ApiError(500, "storage", f"The engine cannot store the upload: {error.strerror}.")
+
+
+def write_all(handle: int, data: memoryview, start: int) -> None:
+    """Write all of some bytes at a place of a file."""
     while data:
         written = os.pwrite(handle, data, start)
         start += written

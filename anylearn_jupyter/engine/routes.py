@@ -206,6 +206,7 @@ ROUTES: tuple[Route, ...] = (
         receive=delta.receive,
         is_own=True,
     ),
+    Route("POST", "/api/delta/here", delta.here, max_bytes=MAX_CHUNK_BYTES, raw=True, is_own=True),
     Route(
         "POST",
         "/api/delta/manifest",

@@ -64,9 +64,11 @@ def _greatest(window: bytes, separator: bytes) -> int | None:
         greatest = max(pieces[1:-1], default=b"")
         if not greatest:
             return None
-        if len(greatest) >= _SURELY_ONE or pieces.count(greatest) == 1:
-            return window.find(mark + greatest + mark) + len(mark)
-        mark = mark + greatest + mark
+        within = mark + greatest + mark
+        first = window.find(within)
+        if len(greatest) >= _SURELY_ONE or window.find(within, first + 1) < 0:
+            return first + len(mark)
+        mark = within
         pieces = window.split(mark)
     return None
 

@@ -27,6 +27,8 @@ from blake3 import blake3
 
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.api.delta import DeltaLimits
+from anylearn_jupyter.errors import Conflict
+from anylearn_jupyter.submit.chunk_places import Place, PlacedChunk, place_of, places_body
 from anylearn_jupyter.submit.chunker import LARGEST_BYTES, cut
 from anylearn_jupyter.submit.data_scan import executable_in, size_in
 from anylearn_jupyter.submit.file_reading import Read, Spot, Tell
@@ -53,6 +55,7 @@ class _Chunk:
     file: int
     start: int
     digest: bytes = b""
+    place: Place | None = None
 
 
 @dataclass
@@ -104,6 +107,7 @@ class DeltaUpload:
         self._limits = limits
         self.name = name
         self._most = min(limits.body_chunks, 4096)
+        self._reads_here = limits.reads_here
         head = _COUNT.size + self._most * _RECORD.size
         size = min(BODY_BYTES + head, limits.body_bytes)
         self._filling, *self._empty = (
@@ -115,6 +119,7 @@ class DeltaUpload:
         self._asked_before: set[bytes] = set()
         self._lacking: set[bytes] = set()
         self._pieces: dict[tuple[int, int], list[_Chunk]] = {}
+        self._place: Place | None = None
         self.sent = 0
 
     def __enter__(self) -> Self:
@@ -152,6 +157,7 @@ class DeltaUpload:
     def read(self, handle: int, spot: Spot, size: int, tell: Tell) -> Read:
         """Read a file into the batch, cut it, and hash it."""
         number = _file_number(spot)
+        self._place = place_of(handle, spot.state, number) if self._reads_here else None
         self._pieces.pop((spot.folder, spot.at), None)  # of an attempt before the file changed
         whole = blake3() if size > LARGEST_BYTES else None
         pieces: list[_Chunk] = []
@@ -196,7 +202,7 @@ class DeltaUpload:
 
     def _take(self, begin: int, size: int, file: int, start: int) -> _Chunk:
         """Take a chunk that is in the batch."""
-        chunk = _Chunk(begin, size, file, start)
+        chunk = _Chunk(begin, size, file, start, place=self._place)
         self._filling.chunks.append(chunk)
         return chunk
 
@@ -259,9 +265,29 @@ class DeltaUpload:
         self._asked_before.update(chunk.digest for chunk in chunks)
         if self._holds_any is not False and chunks:
             chunks = self._lacked(chunks)
-        if chunks:
+        if chunks and not self._read_here(chunks):
             self._api.delta_send(self.name, _body(batch, chunks))
         return sum(chunk.size for chunk in chunks)
+
+    def _read_here(self, chunks: list[_Chunk]) -> bool:
+        """Have the engine read the chunks where they are; False where their bytes must be sent."""
+        placed = [
+            PlacedChunk(chunk.place, chunk.digest, chunk.size, chunk.start)
+            for chunk in chunks
+            if chunk.place is not None
+        ]
+        if not self._reads_here or len(placed) != len(chunks):
+            return False
+        body = places_body(placed)
+        if len(body) > self._limits.chunk_bytes:
+            return False
+        try:
+            self._api.delta_read_here(self.name, body)
+        except Conflict:
+            # A file was edited, or the engine sees other files than this process does.
+            self._reads_here = False
+            return False
+        return True
 
     def _lacked(self, chunks: list[_Chunk]) -> list[_Chunk]:
         """Ask which of the chunks the server lacks, but of those of which it has said so."""

@@ -25,13 +25,20 @@ MANIFEST_PART_BYTES = 1 << 20
 """Bytes of each part in which a manifest is sent."""
 
 
+_LIMITS = ("chunk_bytes", "body_bytes", "body_chunks", "digests")
+
+
 class DeltaLimits(NamedTuple):
-    """How much a server takes at a time: bytes and chunks of a body, digests of a question."""
+    """How much a server takes at a time: bytes and chunks of a body, digests of a question.
+
+    `reads_here`: it is the engine on this machine, and reads files that it is told the place of.
+    """
 
     chunk_bytes: int
     body_bytes: int
     body_chunks: int
     digests: int
+    reads_here: bool = False
 
 
 class Lacking(NamedTuple):
@@ -50,10 +57,13 @@ class DeltaCalls(Calls):
         told = self.capabilities.get("delta")
         if not isinstance(told, dict):
             return None
-        limits = [told.get(name) for name in DeltaLimits._fields]
+        limits = [told.get(name) for name in _LIMITS]
         if not all(type(one) is int and one > 0 for one in limits):
             return None
-        return DeltaLimits(*(int(one) for one in limits if one is not None))
+        # No other server is told where something is on this machine.
+        reads_here = self.http.is_embedded and told.get("reads_here") is True
+        chunk_bytes, body_bytes, body_chunks, digests = (int(one) for one in limits if one)
+        return DeltaLimits(chunk_bytes, body_bytes, body_chunks, digests, reads_here)
 
     def delta_lacking(self, digests: Sequence[bytes]) -> Lacking:
         """Ask which of these digests, at most `DeltaLimits.digests`, the server lacks."""
@@ -70,6 +80,16 @@ class DeltaCalls(Calls):
     def delta_send(self, upload: str, body: Plain) -> None:
         """Send chunks: their number, their records, their bytes; twice is as once."""
         self._raw("delta/chunks", {"upload": upload}, body)
+
+    def delta_read_here(self, upload: str, body: Plain) -> None:
+        """Say in which files of this machine chunks are (`DeltaLimits.reads_here`).
+
+        Raises
+        ------
+        Conflict
+            The engine does not find there what it was told of; `delta_send` the bytes.
+        """
+        self._raw("delta/here", {"upload": upload}, body)
 
     def delta_finish(
         self, upload: str, file_id: str, manifest: Iterable[bytes], *, purge: bool = False

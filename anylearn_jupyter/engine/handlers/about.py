@@ -59,6 +59,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
                 "body_bytes": MAX_BODY_BYTES,
                 "body_chunks": MAX_BODY_CHUNKS,
                 "digests": MAX_ASKED,
+                "reads_here": True,
             },
             "pack_post": {"max_bytes": MAX_PACK_BYTES, "max_objects": MAX_OBJECTS},
             "counters": {},

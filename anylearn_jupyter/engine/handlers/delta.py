@@ -7,6 +7,7 @@ import re
 from typing import TYPE_CHECKING, Any
 
 from anylearn_jupyter.engine.assembly import Assembly, PiecesMissing
+from anylearn_jupyter.engine.chunk_sources import sources_in
 from anylearn_jupyter.engine.chunk_uploads import Receiver
 from anylearn_jupyter.engine.handlers.resources import uploadable
 from anylearn_jupyter.engine.handlers.transfer import FINISH_WAIT_S
@@ -47,6 +48,14 @@ async def chunks(_engine: Engine, request: Request) -> dict[str, int]:
     """Confirm the chunks that came: each is checked, and at its place."""
     receiver = request.receiver
     return {"chunks": receiver.chunks, "bytes": receiver.bytes}
+
+
+async def here(engine: Engine, request: Request) -> dict[str, int]:
+    """Take chunks from files of this machine; confirmed as those that came."""
+    owner = engine.blobs.incoming.owner(request.user.id, request.query.text("upload"))
+    sources = sources_in(request.part or b"")
+    count, size = await engine.blobs.take_here(request.user.id, owner, sources)
+    return {"chunks": count, "bytes": size}
 
 
 async def manifest(engine: Engine, request: Request) -> dict[str, str]:
