@@ -27,7 +27,7 @@ for block in range(1_000):
 MIXED = """
 import sys, time
 from pathlib import Path
-def say(text, to=sys.stdout): print(text, file=to, flush=True)
+def say(text, to=sys.stdout): to.write(text + "\\n"); to.flush()
 for n in range(1, 401):
     say(f"\\033[32mepoch\\033[0m {n}: the Loss is \\033[1m{1 / n:.4f}\\033[0m")
     if n % 50 == 0: say(f"\\033[33mwarning\\033[0m {n}: a slow disk", sys.stderr)
