@@ -77,6 +77,15 @@ def test_stdout_and_stderr_and_binary_bytes_arrive_with_times(task: ShimTask) ->
     assert struct.calcsize("<8sII") == HEADER.size
 
 
+def test_lines_to_two_pipes_stay_whole(task: ShimTask) -> None:
+    """An unbuffered `print` writes its line end on its own; the other pipe may not come between."""
+    said = "for n in range(4000): print('out', n); print('err', n, file=sys.stderr)"
+    task.run(python(f"import sys\n{said}"))
+
+    lines = task.log().decode().splitlines()
+    assert sorted(lines) == sorted(f"{to} {n}" for to in ("out", "err") for n in range(4000))
+
+
 def test_the_task_has_its_own_variables_and_descriptors_only(task: ShimTask) -> None:
     task.run(
         python(

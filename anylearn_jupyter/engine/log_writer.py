@@ -64,6 +64,11 @@ class LogWriter:
         Where the times come from.
     limit_bytes : int
         The log never grows beyond this, but for the line that says so.
+
+    Attributes
+    ----------
+    open_stream : int or None
+        Whose line has no end yet; None where none is open.
     """
 
     def __init__(self, log: Path, index: Path, clock: Clock, limit_bytes: int) -> None:
@@ -74,6 +79,7 @@ class LogWriter:
         self._limit = limit_bytes
         self.size = os.fstat(self._log).st_size
         self._ends_line = not self.size or os.pread(self._log, 1, self.size - 1) == b"\n"
+        self.open_stream: int | None = None
         self._last_ms = 0
         self._gap = 0
         self._full = False
@@ -155,6 +161,7 @@ class LogWriter:
             self.trouble = error.strerror or str(error)
         if done:
             self._ends_line = data[done - 1] == 0x0A
+            self.open_stream = None if self._ends_line else stream
             self.size += done
         return done
 

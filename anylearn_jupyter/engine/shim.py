@@ -38,6 +38,7 @@ from pathlib import Path
 from anylearn_jupyter.engine import task_files
 from anylearn_jupyter.engine.attempts import Attempts
 from anylearn_jupyter.engine.handover import LOCK_DESCRIPTOR, hold_lock, receive_task
+from anylearn_jupyter.engine.line_order import LineOrder
 from anylearn_jupyter.engine.log_writer import STDERR, STDOUT, Clock, LogWriter
 from anylearn_jupyter.engine.masking import Mask, take_secrets
 from anylearn_jupyter.engine.processes import Process, descendants, system
@@ -283,7 +284,7 @@ class Shim:
         except BlockingIOError:
             return False
         if data:
-            _append(log, self._mask.feed(data, stream), stream)
+            LineOrder(log, self._more).take(self._mask.feed(data, stream), stream)
             return True
         self._end_stream(handle, stream, log)
         return False
@@ -293,6 +294,16 @@ class Shim:
         _append(log, self._mask.rest(stream), stream)
         self._selector.unregister(handle)
         os.close(handle)
+
+    def _more(self, stream: int) -> bytes:
+        """Read what the pipe of a stream holds; nothing where it is closed."""
+        for key in list(self._selector.get_map().values()):
+            if key.data == stream:
+                try:
+                    return self._mask.feed(os.read(key.fd, _READ_BYTES), stream)
+                except BlockingIOError:
+                    return b""
+        return b""
 
     def _drain_rest(self, log: LogWriter) -> None:
         """Read what is left in the pipes; a stranger that holds one open does not keep us."""
