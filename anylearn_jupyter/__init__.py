@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from anylearn_jupyter.client.upload import ResourceUploader
     from anylearn_jupyter.entities import ResourceState, TrainTaskState
     from anylearn_jupyter.errors import AnylearnError
+    from anylearn_jupyter.notebook.forms import form
     from anylearn_jupyter.notebook.python_call import train
     from anylearn_jupyter.submit.capacity import capacity
     from anylearn_jupyter.submit.objects.algorithm import Algorithm
@@ -74,6 +75,7 @@ __all__ = [
     "connect",
     "current_connection",
     "disconnect",
+    "form",
     "get_dataset",
     "get_model",
     "get_task_output",
@@ -112,6 +114,7 @@ _HOMES = {
     "connect": "client.connection",
     "current_connection": "client.connection",
     "disconnect": "client.connection",
+    "form": "notebook.forms",
     "get_dataset": "submit.objects.named",
     "get_model": "submit.objects.named",
     "get_task_output": "submit.objects.named",

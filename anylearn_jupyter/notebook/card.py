@@ -6,16 +6,12 @@ This module is light. The widget's libraries are imported when the first card is
 from __future__ import annotations
 
 import sys
-from typing import TYPE_CHECKING
 
 from anylearn_jupyter.notebook import twin
 from anylearn_jupyter.notebook.monitor import monitor
 from anylearn_jupyter.notebook.task_view import TaskView
-from anylearn_jupyter.notebook.twin_output import TwinOutput
+from anylearn_jupyter.notebook.twin_output import Publisher, TwinOutput
 from anylearn_jupyter.submit.task import TrainTask
-
-if TYPE_CHECKING:
-    from IPython.core.displaypub import DisplayPublisher
 
 
 def show_task(task: TrainTask) -> None:
@@ -97,7 +93,7 @@ def bundle(task: TrainTask, view: TaskView) -> dict[str, str]:
     }
 
 
-def card_twin(task: TrainTask, view: TaskView, publisher: DisplayPublisher) -> TwinOutput:
+def card_twin(task: TrainTask, view: TaskView, publisher: Publisher) -> TwinOutput:
     """Give the output beside a card; `TwinOutput` says of which cell the publisher has to be."""
     return TwinOutput(
         draw=lambda: bundle(task, view),

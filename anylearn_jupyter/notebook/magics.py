@@ -92,6 +92,24 @@ class AnylearnMagics(Magics):
 
     @no_var_expand
     @declared(
+        argument("entry", nargs="?", metavar="ENTRY", help="the script; default: none yet"),
+    )
+    @_line
+    def anylearn_form(self, line: str) -> None:
+        """Fill in a training cell in a form: what the script takes, what the server has free.
+
+        Its button submits; the cell that does the same stands below, to copy.
+        `%%anylearn_train --form` opens a cell that is begun already.
+        """
+        given = parse_line(parser_of(self.anylearn_form), line)
+        from anylearn_jupyter.notebook.forms import show_form
+
+        cell = parse_line(parser_of(self.anylearn_train), "")
+        cell.entry = [given.entry] if given.entry else []
+        show_form(self._running, cell, configured_server=self.server)
+
+    @no_var_expand
+    @declared(
         argument("ids", nargs="*", metavar="ID", help=f"which tasks, finished or not: {_ID_HELP}"),
         argument(
             "--all", action="store_true", help="every unfinished task, not only this directory's"

@@ -49,6 +49,7 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         action="store_true",
         help="show what would be sent, and send nothing",
     ),
+    argument("--form", action="store_true", help="fill in the rest in a form, which submits it"),
     argument(
         "--new",
         action="store_true",

@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from anylearn_jupyter.submit.sweep import Sweep
     from anylearn_jupyter.submit.task import TrainTask
 
-NOT_HERE = frozenset(("out", "noblock", "new", "set"))
+NOT_HERE = frozenset(("out", "noblock", "new", "set", "form"))
 """Options of a cell that a call has no use for: it returns its value, neither waits nor takes what
-is there unless told so, and `params` are the values."""
+is there unless told so, `params` are the values, and `form` is a function of its own."""
 
 _HERE_ONLY = ("params", "search", "code", "plan", "block", "reuse")
 

@@ -12,6 +12,7 @@ from anylearn_jupyter.home import Home
 from anylearn_jupyter.notebook.attached import attached_text, reuses
 from anylearn_jupyter.notebook.card import show_task
 from anylearn_jupyter.notebook.expressions import Names
+from anylearn_jupyter.notebook.forms import show_form
 from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
 from anylearn_jupyter.notebook.plan_view import show_plan
 from anylearn_jupyter.notebook.printing import name_of, say
@@ -48,7 +49,7 @@ def train(
     Returns
     -------
     TrainTask, Sweep or None
-        A sweep where the cell has values to try; None with ``--plan``.
+        A sweep where the cell has values to try; None with ``--plan`` and ``--form``.
 
     Raises
     ------
@@ -57,6 +58,9 @@ def train(
     TaskFailed
         It was waited for, and failed.
     """
+    if given.form:
+        show_form(shell, given, body, configured_server=configured_server)
+        return None
     headless = is_headless(shell)
     variable = check_variable(given.out)
     if given.block and given.noblock:

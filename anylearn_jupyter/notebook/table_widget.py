@@ -17,7 +17,7 @@ import logging
 import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import traitlets
 
@@ -28,12 +28,9 @@ from anylearn_jupyter.notebook.page_widget import PageWidget, page_module, page_
 from anylearn_jupyter.notebook.table import bundle
 from anylearn_jupyter.notebook.table_rows import Row, row_of, servers_text
 from anylearn_jupyter.notebook.task_view import TaskView
-from anylearn_jupyter.notebook.twin_output import TwinOutput
+from anylearn_jupyter.notebook.twin_output import Publisher, TwinOutput
 from anylearn_jupyter.submit.sweep_ranking import mode_of, series_of
 from anylearn_jupyter.submit.task_group import TaskGroup
-
-if TYPE_CHECKING:
-    from IPython.core.displaypub import DisplayPublisher
 
 ROWS_A_MESSAGE = 1_000
 """Rows of one message, at most: about 200 kB."""
@@ -278,7 +275,7 @@ class TableFeed:
         monitor().ask(lambda: self._table.send({"k": "notice", "text": text, "busy": busy}))
 
 
-def table_twin(followed: FollowedGroup, publisher: DisplayPublisher) -> TwinOutput:
+def table_twin(followed: FollowedGroup, publisher: Publisher) -> TwinOutput:
     """Give the output beside a table; `TwinOutput` says of which cell the publisher has to be."""
     return TwinOutput(
         draw=lambda: bundle(followed.group, followed.views),

@@ -133,6 +133,33 @@ def training(
     return Training(request, (note,) if note and values.given else (), sweep)
 
 
+def script_of(given: argparse.Namespace, body: str, names: Names) -> tuple[str, Reading | None]:
+    """Read the script that a cell names, for who shows what it takes.
+
+    Parameters
+    ----------
+    given, body, names
+        As for `training`.
+
+    Returns
+    -------
+    str, Reading or None
+        What is run, without values. None where that is no script that can be read.
+
+    Raises
+    ------
+    OptionError
+        What is to be run is not said, or twice.
+    """
+    options = GivenOptions(given, names)
+    directory = _directory(options, options.text("algorithm_id"))
+    entrypoint = _entrypoint(options, directory)
+    if entrypoint is None or directory is None:
+        return "", None
+    cell = _cell(options, directory, body)
+    return entrypoint, _reading(entrypoint, directory)[1] if cell is None else cell.reading
+
+
 def check_variable(name: str | None) -> str | None:
     """Refuse a name that no variable can have.
 
@@ -248,19 +275,12 @@ def _script_parser(
     """Read the script's parser; where it is not known to the end, a note for who gives values."""
     if entrypoint is None or directory is None:
         return None, ""
-    reading: Reading | None = None
-    script = entry_script(entrypoint)
-    module = entry_module(entrypoint)
-    if cell is not None:
-        if cell.code.assigned:
-            return None, ""
+    if cell is None:
+        script, reading = _reading(entrypoint, directory)
+    elif cell.code.assigned:
+        return None, ""
+    else:
         script, reading = "the cell", cell.reading
-    elif SHELL_WORK.search(entrypoint) is None:
-        if script is not None:
-            reading = read_script(directory / script, script, root=directory)
-        elif module is not None:
-            script = module
-            reading = _module_reading(directory, module)
     parser = None if reading is None else reading.parser
     keyed = parser is not None and parser.style is Style.HYDRA
     if options.prefix not in ("--", "-") and not keyed:
@@ -274,6 +294,17 @@ def _script_parser(
         return None, f"The command's options are not known here, so {sent_as}."
     why = " ".join(reading.reasons) if reading is not None else f"There is no module {script} here."
     return None, f"No parser can be read in {script}, so {sent_as}. {why}"
+
+
+def _reading(entrypoint: str, directory: Path) -> tuple[str | None, Reading | None]:
+    """Read what an entrypoint runs; its name, and what could be read."""
+    script, module = entry_script(entrypoint), entry_module(entrypoint)
+    if SHELL_WORK.search(entrypoint) is None:
+        if script is not None:
+            return script, read_script(directory / script, script, root=directory)
+        if module is not None:
+            return module, _module_reading(directory, module)
+    return script, None
 
 
 def _module_reading(directory: Path, module: str) -> Reading | None:

@@ -5,10 +5,7 @@ from __future__ import annotations
 import time
 import uuid
 from collections.abc import Callable
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from IPython.core.displaypub import DisplayPublisher
+from typing import Any, Protocol
 
 TWIN_S = 10.0
 """Seconds between two versions of a twin while only its log and metrics change, at most."""
@@ -16,6 +13,15 @@ TWIN_S = 10.0
 YOUNG_TWIN_S = 1.0
 """The same for a twin that was just put out; the pause grows with its age. Somebody who saves the
 notebook a few seconds after the cell has run finds the first lines in it."""
+
+
+class Publisher(Protocol):
+    """Puts an output into a cell, and new versions of it: a shell's own publisher does."""
+
+    def publish(
+        self, data: dict[str, Any], *, transient: dict[str, str], update: bool = False
+    ) -> None:
+        """Put one out."""
 
 
 class TwinOutput:
@@ -29,7 +35,7 @@ class TwinOutput:
         Gives what differs as soon as the twin would look different.
     turn : Callable
         Gives what differs once that has to be seen at once, as after a change of state.
-    publisher : DisplayPublisher
+    publisher : Publisher
         Of the cell's own shell. It is kept, since a later cell may put another one in its place
         for a while (``%%capture``), and an update in there would be that cell's (faults, F8).
 
@@ -43,7 +49,7 @@ class TwinOutput:
         draw: Callable[[], dict[str, str]],
         version: Callable[[], int],
         turn: Callable[[], int],
-        publisher: DisplayPublisher,
+        publisher: Publisher,
     ) -> None:
         self._draw = draw
         self._version_now = version
