@@ -16,7 +16,7 @@ help:
 	@echo "make test-browser  run only the tests in JupyterLab and Notebook 7"
 	@echo "make check         format, lint, types, import arrows, duplicates"
 	@echo "make bench         measure what docs/performance.md promises"
-	@echo "make docs          build the documentation into build/docs"
+	@echo "make docs          execute tutorial and examples, build the documentation"
 	@echo "make setup         only make the environment .venv"
 	@echo "make clean         remove what these made, but not .venv"
 
@@ -45,8 +45,7 @@ bench: setup
 	@for script in bench/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
 
 docs: setup
-	$(RUN) -m sphinx --fail-on-warning --keep-going -q docs build/docs
-	@echo "build/docs/index.html"
+	@$(RUN) tools/build_docs.py
 
 clean:
 	rm -rf build dist .coverage .coverage.* .mypy_cache .ruff_cache .pytest_cache

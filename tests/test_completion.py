@@ -135,6 +135,7 @@ TRAIN = "%%anylearn_train train.py "
         (f"{TRAIN}-r lab-gpus:rt", ["lab-gpus:RTX-4090="]),
         (f"{TRAIN}--quota-group-name lab", ["lab-gpus"]),
         (f"{TRAIN}--env W", ["WANDB_MODE="]),
+        (f"{TRAIN}--secret ANYLEARN_HO", ["ANYLEARN_HOME"]),
         (f"{TRAIN}-d im", ["images="]),
         (f"{TRAIN}-d images=im", ["images/"]),
         (f"{TRAIN}-d images=DS", ["DSET1", "DSET2"]),

@@ -176,6 +176,17 @@ def test_a_module_elsewhere_on_this_machine_is_told(
     ]
 
 
+def test_what_is_installed_from_a_folder_is_found_by_the_same_python(
+    tmp_path: Path, home: Path
+) -> None:
+    code = tmp_path / "code"
+    write(code / "train.py", "import anylearn_jupyter")
+    packing = packing_list(code, home=Home())
+    assert imports_left_behind("python train.py", packing, same_python=True) == ()
+    other = imports_left_behind("python train.py", packing)
+    assert [one.module for one in other] in ([], ["anylearn_jupyter"])  # as it is installed here
+
+
 def test_a_cell_that_is_the_script_is_looked_at_too(tmp_path: Path, home: Path) -> None:
     code = tmp_path / "code"
     write(code / "helper.py", "x = 1")

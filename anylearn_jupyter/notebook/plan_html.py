@@ -219,6 +219,8 @@ def _rest(plan: Plan) -> Iterator[str]:
     supervised = supervision_words(plan)
     if supervised:
         yield _section("Limits", [_line(words) for words in supervised])
+    if plan.request.secrets:
+        yield _section("Secrets", [_line(", ".join(plan.request.secrets))])
     yield _section("Results", [_line(f"{plan.facts.output}/")])
 
 

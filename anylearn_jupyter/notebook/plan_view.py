@@ -93,6 +93,8 @@ def _rows(plan: Plan, notes: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     supervised = supervision_words(plan)
     if supervised:
         yield "limits", supervised
+    if plan.request.secrets:
+        yield "secrets", list(plan.request.secrets)
     yield "results", [f"{plan.facts.output}/"]
     told = list(dict.fromkeys([*plan.notes, *notes]))
     if told:

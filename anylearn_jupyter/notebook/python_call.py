@@ -81,6 +81,7 @@ def train(
     project_name: str | None = None,
     project_id: str | None = None,
     env: Named = (),
+    secret: Some = (),
     mirror_name: str | None = None,
     output: str | None = None,
     task_description: str | None = None,

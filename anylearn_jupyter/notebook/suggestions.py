@@ -6,6 +6,7 @@ kind it takes; `FREE` names those that take a text of the user's own.
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -227,6 +228,13 @@ def variables_of_tasks(known: Known, _: str) -> Iterator[str]:
         yield from (f"{pair[0]}=" for pair in request.get("env") or ())
 
 
+def secrets(known: Known, _: str) -> Iterator[str]:
+    """Offer the names of earlier secrets, then of this kernel's variables; no value."""
+    for request in known.requests:
+        yield from map(str, request.get("secrets") or ())
+    yield from os.environ
+
+
 # The script's own parser.
 
 
@@ -372,6 +380,7 @@ VALUES: dict[str, Suggest] = {
     "project_name": remembered("projects", "project_name"),
     "project_id": lambda known, _: (record.project_id for record in known.records),
     "env": variables_of_tasks,
+    "secret": secrets,
     "mirror_name": remembered("mirrors", "mirror_name"),
     "output": lambda known, _: known.asked("output"),
     "resources": amounts,

@@ -51,7 +51,11 @@ class LeftBehind(NamedTuple):
 
 
 def imports_left_behind(
-    entrypoint: str | None, packing: PackingList, added: Mapping[str, bytes] | None = None
+    entrypoint: str | None,
+    packing: PackingList,
+    added: Mapping[str, bytes] | None = None,
+    *,
+    same_python: bool = False,
 ) -> tuple[LeftBehind, ...]:
     """Find what the entry imports, itself or by its modules, that would not travel.
 
@@ -63,6 +67,9 @@ def imports_left_behind(
         What travels.
     added : Mapping, optional
         Files that travel along and are not on disk: their content by their path.
+    same_python : bool, default False
+        Whether the task runs with this Python, so that it finds what is installed here from a
+        folder.
 
     Returns
     -------
@@ -76,7 +83,7 @@ def imports_left_behind(
     start = _start(entrypoint or "", packing, added or {})
     if start is None:
         return ()
-    return tuple(_Walk(packing, added or {}, start).found())
+    return tuple(_Walk(packing, added or {}, start, same_python=same_python).found())
 
 
 def _start(entrypoint: str, packing: PackingList, added: Mapping[str, bytes]) -> str | None:
@@ -101,7 +108,10 @@ class _Import(NamedTuple):
 class _Walk:
     """Follows imports from one file to the next."""
 
-    def __init__(self, packing: PackingList, added: Mapping[str, bytes], start: str) -> None:
+    def __init__(
+        self, packing: PackingList, added: Mapping[str, bytes], start: str, *, same_python: bool
+    ) -> None:
+        self._same_python = same_python
         self._packing = packing
         self._added = added
         self._waiting = [start]
@@ -179,11 +189,25 @@ class _Walk:
             return None
         if place.name == "__init__.py":
             place = place.parent
+        if self._same_python and _is_installed_from(place.parent):
+            return None
         return LeftBehind(name, str(place), "outside the code directory", importer)
 
     def _is_folder(self, name: str) -> bool:
         """Whether it is a package without ``__init__``, of which only the modules count."""
         return any((self._packing.root / place / name).is_dir() for place in self._places)
+
+
+def _is_installed_from(folder: Path) -> bool:
+    """Whether Python itself finds modules in a folder: an editable installation."""
+    if str(folder) not in sys.path:
+        return True  # by a finder of its own
+    places = {sysconfig.get_path("purelib"), sysconfig.get_path("platlib")}
+    for lists in (path for place in places for path in Path(place).glob("*.pth")):
+        lines = lists.read_text(encoding="utf-8", errors="replace").splitlines()
+        if str(folder) in (line.strip() for line in lines):
+            return True
+    return False
 
 
 def _candidates(name: str, places: list[str]) -> Iterator[str]:

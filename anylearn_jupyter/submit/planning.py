@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from anylearn_jupyter.client.connection import Connection, current_connection
+from anylearn_jupyter.config import LOCAL
 from anylearn_jupyter.entities import Resource
 from anylearn_jupyter.errors import EngineError, LoginRequired, ServerUnreachable
 from anylearn_jupyter.submit.at_once import at_once
@@ -126,16 +127,19 @@ def plan(request: TrainRequest, progress: Progress | None = None) -> Plan:
         notes=facts.notes,
         code_upload_bytes=answers.code_bytes,
         skipped=skipped,
-        left_behind=_left_behind(request, packing),
+        left_behind=_left_behind(request, packing, facts.server),
         place=answers.place,
         run_times=answers.run_times,
     )
 
 
-def _left_behind(request: TrainRequest, packing: PackingList | None) -> tuple[LeftBehind, ...]:
+def _left_behind(
+    request: TrainRequest, packing: PackingList | None, server: str
+) -> tuple[LeftBehind, ...]:
     if packing is None:
         return ()
-    return imports_left_behind(request.entrypoint, packing, overlay_of(request))
+    added = overlay_of(request)
+    return imports_left_behind(request.entrypoint, packing, added, same_python=server == LOCAL)
 
 
 def _asked(prepared: Preparation, ledger: Ledger, told: ToldProgress) -> _Answers:
