@@ -245,6 +245,27 @@ def test_events_tell_a_task_from_its_queue_to_its_end(tasks: Tasks) -> None:
     assert seen[-1]["data"] == {}
 
 
+def test_where_many_wait_their_places_are_told_now_and_then(tasks: Tasks) -> None:
+    """Of 50 that wait, each start moves all; to tell that each time would be 1,275 lines."""
+    first = [tasks.add("exec python wait.py") for _ in range(2)]
+    ids = [tasks.add("true") for _ in range(50)]
+    told: dict[str, list[int]] = {task: [] for task in ids}
+    ended = set()
+    with tasks.events(dict.fromkeys([*ids, *first], 0)) as events:
+        for event in events:
+            if event["kind"] == "end":
+                ended.add(event["task"])
+            place = event["data"].get("queue_position")
+            if event["kind"] == "state" and place is not None and event["task"] in told:
+                told[event["task"]].append(place)
+                if sum(map(len, told.values())) == len(ids):  # each was told its first place
+                    for task in first:
+                        tasks.touch(task)
+    assert ended == {*ids, *first}
+    assert all(places == sorted(places, reverse=True) for places in told.values())
+    assert len(ids) < sum(map(len, told.values())) < 400
+
+
 def test_a_reader_that_comes_back_goes_on_at_its_cursor(tasks: Tasks) -> None:
     task = tasks.add("exec python wait.py")
     text = ""

@@ -27,6 +27,12 @@ MAX_PIECE_BYTES = 262_144
 PING_S = 10.0
 """Seconds of silence after which a ping is sent."""
 
+FEW_WAITING = 16
+"""Waiting tasks of a stream whose places are told at each change; of more, only now and then."""
+
+QUEUE_PACE_S = 2.0
+"""Seconds between two looks at the places of more than a few waiting tasks."""
+
 _PACE_S = 0.02
 _PIECES_AT_ONCE = 4
 
@@ -84,6 +90,8 @@ class EventStream:
         self._closed = False
         self._seq = 0
         self._read_bytes = 0
+        self._queue_moved = False
+        self._queue_at = 0.0
 
     def close(self) -> None:
         """End the stream, from whatever waits in it."""
@@ -119,10 +127,13 @@ class EventStream:
     async def _news(self) -> bool:
         if not self._due and not self._closed:
             self._wake.clear()
+            pause_s = self._ping_s
+            if self._queue_moved:
+                pause_s = min(pause_s, max(self._queue_at - time.monotonic(), 0))
             try:
-                await asyncio.wait_for(self._wake.wait(), self._ping_s)
+                await asyncio.wait_for(self._wake.wait(), pause_s)
             except TimeoutError:
-                return False
+                return self._queue_moved
         return True
 
     def _begin(self) -> list[bytes]:
@@ -149,13 +160,42 @@ class EventStream:
         self._wake.set()
 
     def _on_task_change(self, task: TaskRow) -> None:
-        for task_id, followed in self._followed.items():
-            waits = followed.said is not None and followed.said[0] is TaskPhase.QUEUED
-            if task_id == task.id or waits:
-                self._set_due(task_id)
+        self._queue_moved = True
+        if task.id in self._followed:
+            self._set_due(task.id)
+        self._wake.set()
+
+    def _look_at_queue(self) -> None:
+        """Make those due who wait and have another place now.
+
+        Where a thousand wait, each start moves all of them, which nobody could read: then a place
+        is told when it is near the front, or when a quarter of those before it have gone.
+        """
+        if not self._queue_moved or time.monotonic() < self._queue_at:
+            return
+        self._queue_moved = False
+        waiting = {
+            task_id: followed.said[1]
+            for task_id, followed in self._followed.items()
+            if followed.said is not None and followed.said[0] is TaskPhase.QUEUED
+        }
+        if len(waiting) <= FEW_WAITING:
+            self._due |= waiting.keys()
+            return
+        self._queue_at = time.monotonic() + QUEUE_PACE_S
+        places = self._store.queue_places()
+        for task_id, told in waiting.items():
+            now = places.get(task_id)
+            if (
+                now is None
+                or told is None
+                or (now != told and now <= max(FEW_WAITING, told * 0.75))
+            ):
+                self._due.add(task_id)
 
     def _advance(self) -> list[bytes]:
         """Give what is new of each task that may have something."""
+        self._look_at_queue()
         due, self._due = self._due, set()
         found: list[bytes] = []
         for task_id in sorted(due & self._followed.keys()):

@@ -258,6 +258,13 @@ class Store:
         )
         return int(row["n"]) if row else None
 
+    def queue_places(self) -> dict[str, int]:
+        """Give the place in the queue of every task that has one, the next one having 1."""
+        rows = self._database.rows(
+            "SELECT id FROM task WHERE phase = ? ORDER BY sequence", TaskPhase.QUEUED.value
+        )
+        return {str(row["id"]): place for place, row in enumerate(rows, 1)}
+
     def tasks_by_phase(self) -> dict[str, int]:
         """Count the tasks in each phase that has any."""
         rows = self._database.rows("SELECT phase, count(*) AS n FROM task GROUP BY phase")
