@@ -15,6 +15,7 @@ export class TableStore {
     this.openPlace = -1;
     this.version = 0; // grows with each change of the rows
     this.seq = 0;
+    this.kernelMs = 0; // when the kernel sent what is here, by its clock
     this.skew = 0; // this clock minus the kernel's
     this.notice = '';
     this.doing = false;
@@ -73,6 +74,7 @@ export class TableStore {
   }
 
   takeRows(message) {
+    this.kernelMs = message.now_ms;
     this.skew = Date.now() - message.now_ms;
     if (message.begin) {
       this.askedAt = 0;
