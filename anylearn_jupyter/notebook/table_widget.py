@@ -13,10 +13,11 @@ one that sends; the server is asked in threads of their own.
 
 from __future__ import annotations
 
+import json
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import traitlets
@@ -32,8 +33,8 @@ from anylearn_jupyter.notebook.twin_output import Publisher, TwinOutput
 from anylearn_jupyter.submit.sweep_ranking import mode_of, series_of
 from anylearn_jupyter.submit.task_group import TaskGroup
 
-ROWS_A_MESSAGE = 1_000
-"""Rows of one message, at most: about 200 kB."""
+MAX_MESSAGE = 256_000
+"""Characters of rows after which a message is sent: well below 2 MB whatever they hold (F9)."""
 
 OPEN_LINES = 14
 """Lines of the log that a row shows when it is open."""
@@ -49,11 +50,13 @@ class FollowedGroup:
     ----------
     group : TaskGroup
         Any.
+    views : sequence of TaskView, optional
+        What somebody else keeps up to date; None has the monitor follow the tasks.
     """
 
-    def __init__(self, group: TaskGroup) -> None:
+    def __init__(self, group: TaskGroup, views: Sequence[TaskView] | None = None) -> None:
         self.group = group
-        self.views: Sequence[TaskView] = monitor().follow_all(group.tasks)
+        self.views: Sequence[TaskView] = views or monitor().follow_all(group.tasks)
 
     def renew(self) -> None:
         """Follow the tasks that stand in the place of others now."""
@@ -166,22 +169,33 @@ class TableFeed:
             self._send_rows(())
 
     def _send_rows(self, places: Sequence[int], *, begin: bool = False) -> None:
-        for number, some in enumerate(_parts(places, ROWS_A_MESSAGE)):
-            rows = [self._row_json(place) for place in some]
-            names = list(self._series)[self._told_series :]
-            message = {
+        rows: list[dict[str, Any]] = []
+        size = 0
+        for place in places:
+            rows.append(self._row_json(place))
+            size += len(json.dumps(rows[-1]))
+            if size >= MAX_MESSAGE:
+                self._send_message(rows, begin=begin)
+                rows, size, begin = [], 0, False
+        if rows or begin or not places:
+            self._send_message(rows, begin=begin)
+
+    def _send_message(self, rows: Sequence[dict[str, Any]], *, begin: bool) -> None:
+        names = list(self._series)[self._told_series :]
+        self._told_series = len(self._series)
+        self._seq += 1
+        self._table.send(
+            {
                 "k": "rows",
-                "seq": self._seq + 1,
-                "begin": begin and number == 0,
+                "seq": self._seq,
+                "begin": begin,
                 "now_ms": time.time_ns() // 1_000_000,
                 "series": [[name, mode_of(name)] for name in names],
                 "choice": series_of(list(self._series)),
                 "rows": rows,
                 "open": self._open_json(),
             }
-            self._told_series = len(self._series)
-            self._seq += 1
-            self._table.send(message)
+        )
 
     def _row_json(self, place: int) -> dict[str, Any]:
         row = row_of(self._followed.group, place, self._followed.views[place])
@@ -296,10 +310,3 @@ def header_of(group: TaskGroup) -> dict[str, Any]:
         "total": len(group),
         "task": group.tasks[0].id,
     }
-
-
-def _parts(places: Sequence[int], size: int) -> Iterator[Sequence[int]]:
-    """Divide places so that no message is long; at least one part, which may be empty."""
-    yield places[:size]
-    for start in range(size, len(places), size):
-        yield places[start : start + size]

@@ -148,7 +148,7 @@ def loose_tasks(tasks: Sequence[TrainTask]) -> TaskGroup:
     if len({task.record.working_dir for task in tasks}) > 1:
         for task, one in zip(tasks, values, strict=True):
             one["directory"] = task.record.working_dir
-    return TaskGroup(tasks, f"GROU{tasks[0].id[4:]}", f"{len(tasks)} task{plural}", values)
+    return TaskGroup(tasks, f"GROU{tasks[0].id[4:]}", f"{len(tasks):,} task{plural}", values)
 
 
 def in_threads(work: Callable[[T], R], things: Sequence[T]) -> list[R]:

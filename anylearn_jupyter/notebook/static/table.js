@@ -409,7 +409,8 @@ class TableView {
     this.halfButton.hidden = !unfinished || !names.length;
     this.retryButton.hidden = !failed.length;
     this.stopButton.disabled = dead || doing;
-    this.halfButton.disabled = dead || doing || this.worstHalf().length === 0;
+    const told = (row) => row && row.phase === 'running' && this.bestOf(row) !== undefined;
+    this.halfButton.disabled = dead || doing || store.rows.filter(told).length < 2;
     this.retryButton.disabled = dead || doing;
     this.retryButton.textContent = `Retry failed (${failed.length})`;
     this.halfButton.title = this.halfButton.disabled
