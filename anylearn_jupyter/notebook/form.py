@@ -26,6 +26,7 @@ from anylearn_jupyter.notebook.form_check import (
     StillNames,
     check,
     option_key,
+    value_key,
 )
 from anylearn_jupyter.notebook.form_choices import (
     Choices,
@@ -193,7 +194,7 @@ class Form:
                     for title, dests in folded(self._parser).items()
                 )
             self._name_fold()
-            self._panel.hints = self._controls.by_class(self._controls.hints)
+            self._show_hints()
 
     # What is typed.
 
@@ -214,8 +215,7 @@ class Form:
 
     def _update(self) -> None:
         self._panel.cell = str(self._draft)
-        self._panel.hints = self._controls.by_class(self._controls.hints)
-        self._panel.required = [self._controls.class_of(key) for key in self._controls.required]
+        self._show_hints()
         self._quick.soon("check", self._check, TYPING_S)
         self._slow.soon("data", self._look_at_data, TYPING_S)
         self._quick.soon("twin", lambda: self._twin.follow(self.cell), TWIN_S)
@@ -238,7 +238,7 @@ class Form:
                 return  # another one is read already
             self._values.show(entrypoint, reading)
             self._controls.hints[ENTRY] = hint or _reading_text(reading, len(self._values.names))
-            self._panel.hints = self._controls.by_class(self._controls.hints)
+            self._show_hints()
 
     def _check(self) -> None:
         """Check the cell, and say what is wrong beside the controls."""
@@ -275,7 +275,7 @@ class Form:
             self._data.offer(choices)
             self._resources.offer(choices)
             self._controls.hints[option_key("server")] = f"cells go to {choices.server}"
-            self._panel.hints = self._controls.by_class(self._controls.hints)
+            self._show_hints()
             self._show_faults()
 
     def _look_at_data(self) -> None:
@@ -287,7 +287,7 @@ class Form:
             text = self._text_of(row, place, server)
             with self._lock:
                 self._controls.hints[row.key] = text
-                self._panel.hints = self._controls.by_class(self._controls.hints)
+                self._show_hints()
 
     def _text_of(self, row: Row, place: str, server: str | None) -> str:
         if not place or "{" in place:
@@ -298,6 +298,15 @@ class Form:
         return remote_text(server, place, row.kind)
 
     # What is said.
+
+    def _show_hints(self) -> None:
+        """Say beside each control what it takes; of those that data is given to, that."""
+        by_data = {value_key(row.name) for row in self._data.rows if row.name}
+        hints = self._controls.hints
+        told = {key: "gets the path of the data below" for key in by_data if key in hints}
+        self._panel.hints = self._controls.by_class({**hints, **told})
+        wanted = self._controls.required - by_data
+        self._panel.required = [self._controls.class_of(key) for key in wanted]
 
     def _show_faults(self) -> None:
         found = self._checked

@@ -144,7 +144,7 @@ class Controls:
         """Put controls below each other."""
         box = widgets.VBox(tuple(children), layout=self._layout)
         for look in looks:
-            box.add_class(f"anl-form-{look}" if look != "values" else "anl-values")
+            box.add_class(f"anl-form-{look}")
         return box
 
     def _known(self, control: Any, key: str, put: Put, hint: str, required: bool = False) -> Any:

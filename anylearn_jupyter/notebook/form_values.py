@@ -59,7 +59,7 @@ class Values:
         self._above = controls.rows((), "rows")
         self._rows = controls.rows((), "rows", "values")
         self._below = controls.rows((), "rows", "values")
-        self._more = controls.button("", self._show_more, "quiet")
+        self._more = controls.button("", self._show_more, "quiet", "indented")
         self._more.layout = widgets.Layout()  # its own, as it comes and goes
         self._find = controls.text(_FIND, "Find an option", "", self._search)
         self.box = controls.section(

@@ -11,6 +11,7 @@ from playwright.sync_api import BrowserContext, Locator, expect
 from browser.accessibility import check_accessibility
 from browser.exported import open_export
 from browser.notebook_page import NotebookPage
+from browser.training_scripts import HARMLESS, PAYLOADS
 from waiting import wait_until
 
 TIMEOUT_MS = 60_000
@@ -64,7 +65,12 @@ def type_into(notebook: NotebookPage, form: Locator, label: str, text: str) -> N
 def picture(notebook: NotebookPage, form: Locator, name: str) -> None:
     """Keep a picture of a form as an artifact of the run."""
     notebook.screenshots.mkdir(parents=True, exist_ok=True)
+    size = notebook.page.viewport_size
+    assert size is not None
+    height = form.evaluate("(form) => form.scrollHeight")
+    notebook.page.set_viewport_size({"width": size["width"], "height": height + 400})
     form.screenshot(path=notebook.screenshots / f"{notebook.server.app}-{name}.png")
+    notebook.page.set_viewport_size(size)
 
 
 def kept_cell(notebook: NotebookPage, index: int) -> str:
@@ -155,7 +161,6 @@ def test_is_filled_in_by_keyboard_and_trains(
     # Exported, it is the cell and the task.
     saved = open_export(notebook, context, "form")
     expect(saved.locator("[data-snap]").first).to_contain_text("-d data=digits")
-    assert "canary" not in saved.content()
     saved.close()
 
 
@@ -194,3 +199,38 @@ def test_a_sweep_is_one_table_below(notebook: NotebookPage) -> None:
     expect(shown).to_contain_text("A sweep of 3 trainings is submitted.", timeout=TIMEOUT_MS)
     wait_until(lambda: "3 succeeded" in (shown.text_content() or ""), 90, "the end of all")
     picture(notebook, shown, "form-sweep")
+
+
+def test_foreign_words_are_words(notebook: NotebookPage, context: BrowserContext) -> None:
+    """Markup in a script's help, choices and defaults, in files, and in what is typed."""
+    texts = [text for text in PAYLOADS if text.isprintable()]
+    (notebook.path.parent / texts[0]).mkdir()
+    (notebook.path.parent / "poison.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\n"
+        + "".join(
+            f"p.add_argument('--o{n}', help={text!r}, default={text!r}, choices=[{text!r}])\n"
+            f"p.add_argument('--p{n}', help={text!r}, default={text!r}, type=float)\n"
+            for n, text in enumerate(texts)
+        )
+        + "p.parse_args()\n",
+        encoding="utf-8",
+    )
+    notebook.run(1, "%anylearn_form poison.py")
+    shown = form(notebook, 1)
+    expect(cell_of(shown)).to_contain_text("poison.py", timeout=TIMEOUT_MS)
+    for n, text in enumerate(texts):
+        type_into(notebook, shown, f"p{n}", text)
+    for label in ("Task name", "Project", "Other lines"):
+        type_into(notebook, shown, label, f"# {' '.join(texts)}")
+    expect(cell_of(shown)).to_contain_text(texts[1], timeout=TIMEOUT_MS)
+    expect(shown.locator(".anl-form-error").first).to_contain_text("would refuse")
+    wait_until(lambda: texts[1] in kept_cell(notebook, 1), 30, "the twin")
+    assert notebook.page.evaluate(HARMLESS) == []
+    notebook.save()
+    notebook.reload()
+    expect(cell_of(shown)).to_contain_text(texts[1], timeout=TIMEOUT_MS)
+    assert notebook.page.evaluate(HARMLESS) == []
+    saved = open_export(notebook, context, "form-poison")
+    expect(saved.locator("[data-snap]").first).to_contain_text(texts[1])
+    assert saved.evaluate(HARMLESS) == []
+    saved.close()
