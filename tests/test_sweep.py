@@ -120,6 +120,23 @@ def test_the_best_and_the_rows_come_from_the_logs(submit: Submit) -> None:
         sweep.best("loss", "lowest")
 
 
+def test_the_results_are_a_frame_that_pandas_works_with(submit: Submit) -> None:
+    sweep = submit("train.py -n digits", "lr in [0.2, 0.1, 0.9]\nbatch in (16, 32)")
+    sweep.wait(60)
+    frame = sweep.results_frame()
+    assert list(frame.columns) == [
+        "task", "name", "lr", "batch", "state", "seconds", "loss", "loss.min", "loss.max",
+    ]  # fmt: skip
+    assert list(frame["task"]) == [task.id for task in sweep.tasks]
+    assert str(frame["lr"].dtype) == "float64"
+    assert str(frame["batch"].dtype) == "int64"
+    assert (frame["seconds"] >= 0).all()
+    best = frame.sort_values("loss.min").iloc[0]
+    assert (best["lr"], best["loss.min"]) == (0.1, 1.0)
+    assert frame.groupby("state").size().to_dict() == {"failed": 2, "succeeded": 4}
+    assert frame.pivot(index="lr", columns="batch", values="loss").shape == (3, 2)
+
+
 def test_without_pandas_an_error_names_it(submit: Submit, tmp_path: Path) -> None:
     sweep = submit("train.py", "lr in [0.1, 0.2]")
     sweep.wait(60)
