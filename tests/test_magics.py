@@ -271,7 +271,7 @@ def test_a_task_is_named_in_many_ways(trained: Shell) -> None:
 
 def test_tasks_are_listed(trained: Shell) -> None:
     lines = trained.run("%anylearn_tasks").splitlines()
-    assert lines[0].split() == ["name", "state", "submitted", "server", "directory", "id"]
+    assert lines[0].split() == ["name", "state", "took", "submitted", "server", "directory", "id"]
     assert [line.split()[0] for line in lines[1:]] == ["busy", "done"]
     assert lines[1].split()[1] in ("running", "starting", "queued")
     assert lines[2].split()[1] == "succeeded"

@@ -16,6 +16,8 @@ import pytest
 
 from anylearn_jupyter import quick_train, train
 from anylearn_jupyter.notebook.arguments import option_strings
+from anylearn_jupyter.notebook.form_draft import OWN_BUTTONS
+from anylearn_jupyter.notebook.form_magic import LABELS, PICKED, folded
 from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
 from anylearn_jupyter.notebook.python_call import NOT_HERE
@@ -77,6 +79,18 @@ def test_every_published_option_is_an_option_of_the_cell_and_the_call() -> None:
     for name in set(inspect.signature(quick_train).parameters) - {"renamed"}:
         assert f"--{name.replace('_', '-')}" in option_strings(TRAIN)
         assert PUBLISHED.get(name, name) in inspect.signature(train).parameters
+
+
+def test_the_form_has_every_option_of_the_cell() -> None:
+    group = [dest for dests in folded(TRAIN).values() for dest in dests]
+    assert sorted([*LABELS, *PICKED, *OWN_BUTTONS, *group]) == sorted(OPTIONS)
+
+
+def test_every_option_is_in_the_docs_told_and_listed() -> None:
+    for page in ("magics", "reference"):
+        text = (ROOT / "docs" / f"{page}.md").read_text(encoding="utf-8")
+        for string in option_strings(TRAIN):
+            assert re.search(rf"(?<![\w-]){re.escape(string)}(?![\w-])", text), (page, string)
 
 
 def test_every_field_of_a_request_has_its_option() -> None:

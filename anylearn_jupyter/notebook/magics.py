@@ -129,14 +129,18 @@ class AnylearnMagics(Magics):
     @no_var_expand
     @declared(
         argument("--all", action="store_true", help="all of them; default: the newest 20"),
+        argument("--here", action="store_true", help="only those of this directory"),
+        argument("--unfinished", action="store_true", help="only those that have not ended"),
     )
     @_line
     def anylearn_tasks(self, line: str) -> None:
-        """List the tasks that were submitted from this machine, newest first."""
+        """List the tasks that were submitted from this machine, newest first; a sweep is a row."""
         given = parse_line(parser_of(self.anylearn_tasks), line)
         from anylearn_jupyter.notebook.task_list import list_tasks
 
-        list_tasks(self._running, everything=given.all)
+        list_tasks(
+            self._running, everything=given.all, here=given.here, unfinished=given.unfinished
+        )
 
     @no_var_expand
     @declared(
