@@ -231,11 +231,12 @@ class TableFeed:
             return None
         self._open_version = view.version
         snapshot = view.snapshot(lines=OPEN_LINES)
+        cause = () if snapshot.cause is None else snapshot.cause.text
         return {
             "p": place,
             "lines": [line[:_LINE_CHARACTERS] for line in snapshot.lines[-OPEN_LINES:]],
             "count": snapshot.line_count,
-            "cause": [line[:_LINE_CHARACTERS] for line in snapshot.cause],
+            "cause": [line[:_LINE_CHARACTERS] for line in cause],
             "trouble": snapshot.trouble,
         }
 

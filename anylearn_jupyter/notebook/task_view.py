@@ -6,15 +6,14 @@ it; each method holds the lock for a moment only.
 
 from __future__ import annotations
 
-import re
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 
 from anylearn_jupyter.client.follow import START, Cursor, Event
 from anylearn_jupyter.entities import TaskDetail, TaskPhase
-from anylearn_jupyter.notebook.ansi import plain
+from anylearn_jupyter.notebook.cause import CAUSE_LINES, Cause, cause_of
 from anylearn_jupyter.notebook.line_store import LineStore
 from anylearn_jupyter.notebook.log_anchors import Anchor, Anchors
 from anylearn_jupyter.notebook.log_marks import LogMarks
@@ -25,11 +24,6 @@ from anylearn_jupyter.submit.sweep_ranking import Extent
 
 TAIL_LINES = 24
 """Lines of the log that a static view shows."""
-
-_CAUSE_LINES = 12
-_TRACEBACK = "Traceback (most recent call last)"
-# The engine's own directory for a task's code says nothing to its author.
-_CODE_DIRECTORY = re.compile(r"/[^\s\"']*/tasks/TRAI[0-9a-f]{28}/code/")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,8 +50,8 @@ class Snapshot:
         Lines of the log so far, the open one included.
     lines : tuple of str
         The last lines, with colour sequences.
-    cause : tuple of str
-        The lines that tell why it failed, without colours; empty unless it failed.
+    cause : Cause or None
+        Why it failed; None unless it did.
     series : tuple of (str, list of points)
         The metrics, in the order in which they first came.
     """
@@ -71,7 +65,7 @@ class Snapshot:
     left_s: float | None = None
     line_count: int = 0
     lines: tuple[str, ...] = ()
-    cause: tuple[str, ...] = ()
+    cause: Cause | None = None
     series: tuple[tuple[str, list[Point]], ...] = ()
 
 
@@ -271,7 +265,7 @@ class TaskView:
                 left_s=self._left_s(),
                 line_count=self._lines.total + open_line,
                 lines=tuple(tail[-lines:]) if lines else (),
-                cause=cause_of(tail) if self._detail.phase == TaskPhase.FAILED else (),
+                cause=cause_of(self._detail, self._cause_lines()),
                 series=tuple((one.name, one.points()) for one in self._series.values()),
             )
 
@@ -389,6 +383,10 @@ class TaskView:
         tail = self._lines.tail(count, 400_000)[1]
         return [*tail, self._terminal.open_line] if self._terminal.open_line else tail
 
+    def _cause_lines(self) -> list[str]:
+        """Give the lines that may tell why it failed; none while nothing has."""
+        return self._tail(CAUSE_LINES) if self._detail.phase == TaskPhase.FAILED else []
+
     def _left_s(self) -> float | None:
         progress, detail = self._reader.progress, self._detail
         if progress is None or detail.finished:
@@ -413,20 +411,6 @@ def _by_stream(event: Event) -> Iterator[tuple[str, bool]]:
         at = end
     if at < len(event.text):
         yield event.text[at:], False
-
-
-def cause_of(lines: Sequence[str]) -> tuple[str, ...]:
-    """Give the last lines that tell why a task failed: the last traceback, else the last few."""
-    words = [_CODE_DIRECTORY.sub("", plain(line)) for line in lines]
-    while words and not words[-1].strip():
-        words.pop()
-    found = [number for number, line in enumerate(words) if line.startswith(_TRACEBACK)]
-    if not found:
-        return tuple(words[-5:])
-    trace = words[found[-1] :]
-    if len(trace) > _CAUSE_LINES:
-        trace = [trace[0], "  …", *trace[2 - _CAUSE_LINES :]]
-    return tuple(trace)
 
 
 def _now_ms() -> int:

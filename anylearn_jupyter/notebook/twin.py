@@ -70,6 +70,8 @@ def as_text(snapshot: Snapshot, facts: Facts | None, server: str) -> str:
     sign = SIGNS.get(TaskPhase(detail.phase), "…") if detail.phase in list(TaskPhase) else "…"
     head = [f"{sign} {name_of(detail)}", state_text(snapshot), f"on {server_text(server)}"]
     lines = [" · ".join(part for part in (*head, times_text(detail, snapshot.heard_ms)) if part)]
+    if snapshot.cause is not None:
+        lines += [f"  {line[:_LINE_CHARACTERS]}" for line in snapshot.cause.text]
     rows = [("id", one_line(detail.id)), *fact_rows(facts, detail)]
     if snapshot.progress is not None and not detail.finished:
         rows.append(("progress", progress_text(snapshot.progress, snapshot.left_s)))
@@ -122,13 +124,20 @@ def _head(snapshot: Snapshot, server: str) -> str:
 
 def _cause(snapshot: Snapshot) -> Iterable[str]:
     """Show a failure's cause before anything else."""
-    if snapshot.cause:
-        lines = "\n".join(_said(line[:_LINE_CHARACTERS]) for line in snapshot.cause)
-        yield (
-            f'<pre style="border-left:3px solid {_color(snapshot)};padding:4px 10px;margin:8px 0;'
-            f'background:none;color:inherit;white-space:pre-wrap;{_MONO};font-size:12px">{lines}'
-            "</pre>"
-        )
+    cause = snapshot.cause
+    if cause is None:
+        return
+    place = f'<div style="{_MONO};font-size:12px;margin-top:2px">{_said(cause.place)}</div>'
+    lines = "\n".join(_said(line[:_LINE_CHARACTERS]) for line in cause.lines)
+    trace = (
+        f'<pre style="margin:6px 0 0;padding:0;background:none;color:inherit;{_FAINT};'
+        f'white-space:pre-wrap;overflow-wrap:anywhere;{_MONO};font-size:12px">{lines}</pre>'
+    )
+    yield (
+        f'<div style="border-left:3px solid {_color(snapshot)};padding:4px 12px;margin:8px 0;'
+        f'overflow-wrap:anywhere"><b>{_said(cause.summary)}</b>'
+        f"{place if cause.place else ''}{trace if lines else ''}</div>"
+    )
 
 
 def _notices(snapshot: Snapshot) -> Iterable[str]:

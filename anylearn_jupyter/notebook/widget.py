@@ -18,6 +18,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
+from dataclasses import asdict
 from typing import Any
 
 import traitlets
@@ -233,7 +234,7 @@ def state_of(view: TaskView) -> dict[str, Any]:
         "started_ms": detail.started_ms,
         "finished_ms": detail.finished_ms,
         "trouble": snapshot.trouble,
-        "cause": list(snapshot.cause),
+        "cause": None if snapshot.cause is None else asdict(snapshot.cause),
     }
 
 

@@ -49,7 +49,7 @@ class View {
     sub.append(this.times, make('code', 'anl-id', model.get('task_id')));
     this.notice = make('div', 'anl-notice');
     this.notice.setAttribute('role', 'alert');
-    this.cause = make('pre', 'anl-cause');
+    this.cause = make('div', 'anl-cause');
     this.progress = make('div', 'anl-progress');
     this.progress.setAttribute('role', 'progressbar');
     this.progress.setAttribute('aria-label', 'Progress');
@@ -90,8 +90,7 @@ class View {
     this.writeTimes();
     this.writeStop();
     this.writeNotice();
-    this.cause.textContent = (state.cause || []).join('\n');
-    this.cause.hidden = !(state.cause || []).length;
+    this.writeCause(state.cause);
     this.writeProgress();
     this.writeFacts(header.rows || []);
     this.writeMetrics();
@@ -153,6 +152,18 @@ class View {
     }
     if (this.notice.textContent !== text) this.notice.textContent = text;
     this.notice.hidden = !text;
+  }
+
+  writeCause(cause) {
+    const known = JSON.stringify(cause || null);
+    this.cause.hidden = !cause;
+    if (known === this.knownCause) return;
+    this.knownCause = known;
+    this.cause.textContent = '';
+    if (!cause) return;
+    this.cause.append(make('strong', 'anl-cause-summary', cause.summary));
+    if (cause.place) this.cause.append(make('div', 'anl-cause-place', cause.place));
+    if (cause.lines.length) this.cause.append(make('pre', '', cause.lines.join('\n')));
   }
 
   writeProgress() {
