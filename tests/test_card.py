@@ -174,7 +174,7 @@ def test_a_card_is_told_everything_once(page: Page, talker: Talker, tmp_path: Pa
     ]
     assert points == [[n, 1 / n] for n in range(10, len(log), 10) if n // 10 <= len(points)]
     assert page.state["text"] == "failed with exit code 7"
-    assert page.state["cause"][-1] == "no end of line"
+    assert page.state["cause"]["lines"][-1] == "no end of line"
     page.wait(lambda: "failed with exit code 7" in page.twins[-1], "the twin's last version")
     assert "no end of line" in page.twins[-1]
     assert "as of" in page.twins[0]

@@ -256,7 +256,7 @@ def test_a_young_twin_is_written_again_soon_and_an_old_one_seldom(
     publisher = DisplayPublisher()
     monkeypatch.setattr(publisher, "publish", lambda *_, **__: written.append(now[0] - 1_000))
     view = TaskView(RUNNING)
-    shown = card_twin(TrainTask(TASK, RUNNING), view, publisher)
+    shown = card_twin([(TrainTask(TASK, RUNNING), view)], publisher)
     shown.begin()
     for tenth in range(1, 601):
         now[0] = 1_000 + tenth / 10

@@ -41,11 +41,19 @@ def show_task(task: TrainTask) -> None:
     view = monitor().follow(task)
     card = TaskCard(task, view)
     shell.display_pub.publish(card.bundle())
-    shown = card_twin(task, view, shell.display_pub)
-    shown.begin()
+    shown = [(task, view)]
+    beside = card_twin(shown, shell.display_pub)
+    beside.begin()
     monitor().show(task, card.feed)
-    if not isinstance(shell.display_pub, CapturingDisplayPublisher):
-        monitor().show(task, shown)  # what captures keeps each version instead of the last
+    if isinstance(shell.display_pub, CapturingDisplayPublisher):
+        return  # what captures keeps each version instead of the last
+    monitor().show(task, beside)
+
+    def add(later: TrainTask, later_view: TaskView) -> None:
+        shown.append((later, later_view))
+        monitor().show(later, beside)
+
+    card.on_later = add
 
 
 def show_static(task: TrainTask, *, log_was_printed: bool = False) -> None:
@@ -93,11 +101,22 @@ def bundle(task: TrainTask, view: TaskView) -> dict[str, str]:
     }
 
 
-def card_twin(task: TrainTask, view: TaskView, publisher: Publisher) -> TwinOutput:
-    """Give the output beside a card; `TwinOutput` says of which cell the publisher has to be."""
+def card_twin(shown: list[tuple[TrainTask, TaskView]], publisher: Publisher) -> TwinOutput:
+    """Give the output beside a card; `TwinOutput` says of which cell the publisher has to be.
+
+    Parameters
+    ----------
+    shown : list of (TrainTask, TaskView)
+        The card's task, and those that were begun from the card, as they come.
+    """
     return TwinOutput(
-        draw=lambda: bundle(task, view),
-        version=lambda: view.version,
-        turn=lambda: view.state_version,
+        draw=lambda: _joined([bundle(task, view) for task, view in shown]),
+        version=lambda: sum(view.version for _, view in shown),
+        turn=lambda: sum(view.state_version for _, view in shown) + len(shown),
         publisher=publisher,
     )
+
+
+def _joined(bundles: list[dict[str, str]]) -> dict[str, str]:
+    """Put several outputs into one, below each other."""
+    return {kind: "\n".join(one[kind] for one in bundles) for kind in bundles[0]}

@@ -18,9 +18,10 @@ from anylearn_jupyter.notebook.series import Point, thinned
 MAX_PANELS = 12
 """Panels that are drawn; the rest is counted in a sentence."""
 
-COLORS = ("#2f7ed8", "#e0762b", "#2a9d5c", "#b04fc4", "#c9a227", "#d64550")
+COLORS = ("#2f7ed8", "#d9662b", "#2a9d5c", "#b04fc4", "#a8841a", "#d64550")
 """Of the lines of one panel, in order; each stands out on white and on near-black."""
 
+_DASHES = ("", "7 3", "2 3", "10 3 2 3", "4 2", "1 4")  # without their colours, too
 _INK = "#808080"
 _PREFIXES = ("train", "training", "val", "valid", "validation", "test", "eval", "dev")
 _WIDTH, _HEIGHT = 340, 190
@@ -108,7 +109,7 @@ def svg(panel: Panel) -> str:
         path = " ".join(f"{across.place(x):.1f},{up.place(y):.1f}" for x, y in points)
         drawn.append(
             f'<polyline points="{path}" fill="none" stroke="{COLORS[number]}" stroke-width="1.7" '
-            'stroke-linejoin="round"/>'
+            f'stroke-dasharray="{_DASHES[number]}" stroke-linejoin="round"/>'
         )
     drawn.append(_legend(panel))
     label = html.escape(one_line(f"{panel.title} by step", 80))

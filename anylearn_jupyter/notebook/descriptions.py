@@ -106,7 +106,21 @@ def progress_text(progress: Progress, left_s: float | None) -> str:
     share = min(progress.done / progress.total, 1)
     done, total = number_text(progress.done), number_text(progress.total)
     text = f"{100 * share:.0f} % ({done} of {total})"
-    return text if left_s is None or share >= 1 else f"{text}, about {duration_text(left_s)} left"
+    if left_s is None or share >= 1:
+        return text
+    rate = (progress.total - progress.done) / left_s if left_s >= 1 else 0.0
+    return f"{text}{_rate_text(rate)}, about {duration_text(left_s)} left"
+
+
+def _rate_text(rate: float) -> str:
+    """Say how fast it goes; nothing where that is not known."""
+    if rate <= 0:
+        return ""
+    return (
+        f", {number_text(float(f'{rate:.2g}'))} a second"
+        if rate >= 1
+        else (f", {duration_text(1 / rate)} each")
+    )
 
 
 def latest_values(series: Sequence[tuple[str, list[Point]]]) -> list[tuple[str, str]]:

@@ -6,8 +6,8 @@ log, the points of the curves and the progress are messages:
 - to the page, ``news``: a number that counts up (`seq`), the newest lines with the number of the
   first, and points with their place. What the page finds missing it asks for: lines by number,
   everything else with ``hello``.
-- from the page: ``hello`` (it begins, or has missed something), ``stop``, and what the panel of the
-  log asks for (`log_feed`).
+- from the page: ``hello`` (it begins, or has missed something), what the panel of the log asks for
+  (`log_feed`), and what the buttons do (`card_actions`).
 
 The page's messages come in the main thread or in one of the kernel's others; they are only put
 down for the sender thread of the monitor, which is also the only one that sends.
@@ -15,17 +15,15 @@ down for the sender thread of the monitor, which is also the only one that sends
 
 from __future__ import annotations
 
-import logging
-import threading
 import time
+from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
 import traitlets
 
-from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskDetail, TaskPhase
-from anylearn_jupyter.errors import AnylearnError
+from anylearn_jupyter.notebook.card_actions import CardActions
 from anylearn_jupyter.notebook.descriptions import (
     fact_rows,
     name_of,
@@ -44,8 +42,18 @@ REPLAY_LINES = 2_000
 """Lines that a page is given when it begins; it asks for others as they are looked at."""
 
 _POINT_CHARACTERS = 24
-MODULES = ("words", "colors", "log_store", "store", "log", "log_panel", "curves", "task")
-_logger = logging.getLogger(__name__)
+MODULES = (
+    "words",
+    "colors",
+    "log_store",
+    "store",
+    "log",
+    "log_panel",
+    "curves",
+    "timeline",
+    "retry",
+    "task",
+)
 
 
 class TaskCard(PageWidget):
@@ -68,9 +76,12 @@ class TaskCard(PageWidget):
     task_id = traitlets.Unicode().tag(sync=True)
     header = traitlets.Dict().tag(sync=True)
     state = traitlets.Dict().tag(sync=True)
+    later: traitlets.List[str] = traitlets.List().tag(sync=True)
 
     def __init__(self, task: TrainTask, view: TaskView) -> None:
         self.feed = CardFeed(self, task, view)
+        self.actions = CardActions(self, task, view)
+        self.on_later: Callable[[TrainTask, TaskView], None] = lambda task, view: None
         super().__init__(task_id=task.id, header=header_of(task, view.detail), state=state_of(view))
         self.on_msg(self._received)
 
@@ -86,12 +97,24 @@ class TaskCard(PageWidget):
         data["text/html"] = "<div></div>"
         return data
 
+    def show_later(self, task: TrainTask, view: TaskView) -> None:
+        """Show a task that was begun from this card below it."""
+        card = TaskCard(task, view)
+        card.on_later = self.on_later
+        self.later = [*self.later, f"IPY_MODEL_{card.model_id}"]
+        monitor().show(task, card.feed)
+        self.on_later(task, view)
+
     def _received(self, widget: object, content: object, buffers: object) -> None:
         """Put a message of the page down for the sender thread."""
         if not isinstance(content, dict):
             return
         if content.get("k") == "stop":
-            self.feed.stop()
+            self.actions.stop()
+        elif content.get("k") == "results":
+            self.actions.fetch_results()
+        elif content.get("k") == "retry":
+            self.actions.retry(content.get("changes"))
         elif content.get("k") == "hello":
             monitor().ask(self.feed.begin_again)
         else:
@@ -188,28 +211,6 @@ class CardFeed:
                 }
             )
 
-    # Stopping; whoever calls.
-
-    def stop(self) -> None:
-        """Stop the task, in a thread of its own, as the server may take its time."""
-        monitor().ask(lambda: self._card.send({"k": "stopping"}))
-        threading.Thread(target=self._stop, name="anylearn-stop", daemon=True).start()
-
-    def _stop(self) -> None:
-        """Stop the task; the top of a thread."""
-        try:
-            self.task.stop()
-            self.view.learned(self.task.detail)
-            monitor().ask(lambda: None)
-        except AnylearnError as error:
-            self._say(f"It could not be stopped: {one_line(str(error))}")
-        except Exception as error:
-            _logger.exception("%s could not be stopped", self.task.id)
-            self._say(f"It could not be stopped: {type(error).__name__}")
-
-    def _say(self, text: str) -> None:
-        monitor().ask(lambda: self._card.send({"k": "notice", "text": text}))
-
 
 def header_of(task: TrainTask, detail: TaskDetail) -> dict[str, Any]:
     """Give what a card says of a task whatever its state."""
@@ -217,6 +218,8 @@ def header_of(task: TrainTask, detail: TaskDetail) -> dict[str, Any]:
         "name": name_of(detail),
         "server": server_text(task.server),
         "rows": [list(row) for row in fact_rows(task.facts, detail)],
+        "params": [] if task.facts is None else [list(pair) for pair in task.facts.params],
+        "repeatable": task.facts is not None,
     }
 
 

@@ -3,7 +3,12 @@
 
 import { draw, make, numberText } from './words.js';
 
-const COLORS = ['#2f7ed8', '#e0762b', '#2a9d5c', '#b04fc4', '#c9a227', '#d64550'];
+const COLORS = ['#2f7ed8', '#d9662b', '#2a9d5c', '#b04fc4', '#a8841a', '#d64550'];
+// Lines are told apart without their colours, too.
+const DASHES = ['', '7 3', '2 3', '10 3 2 3', '4 2', '1 4'];
+const HEIGHT = 176;
+const SMOOTH_FROM = 20; // points, from which smoothing is of use
+const WEIGHT = 0.9; // of what came before in a smoothed line
 const PREFIXES = ['train', 'training', 'val', 'valid', 'validation', 'test', 'eval', 'dev'];
 
 function baseName(name) {
@@ -57,6 +62,32 @@ function rangeOf(numbers) {
   return [low, high];
 }
 
+/** Powers of ten, or what a linear axis would have where there are too few of them. */
+function logTicksOf(low, high) {
+  const [first, last] = [Math.ceil(low - 1e-9), Math.floor(high + 1e-9)];
+  if (last - first < 1) {
+    return ticksOf(10 ** low, 10 ** high, 4, 0).filter((n) => n > 0);
+  }
+  const ticks = [];
+  for (let n = first; n <= last; n += Math.ceil((last - first) / 5)) ticks.push(10 ** n);
+  return ticks;
+}
+
+/** The mean of a point and those before it, the older the less. */
+function smoothed(points) {
+  let sum = 0;
+  let weight = 0;
+  return points.map(([step, value]) => {
+    sum = WEIGHT * sum + (1 - WEIGHT) * value;
+    weight = WEIGHT * weight + (1 - WEIGHT);
+    return [step, sum / weight];
+  });
+}
+
+function nearest(points, distance) {
+  return points.reduce((best, p) => (distance(p) < distance(best) ? p : best));
+}
+
 /** Leave some air above and below a curve. */
 function wider([low, high]) {
   const air = (high - low) * 0.04;
@@ -67,84 +98,218 @@ function wider([low, high]) {
 export class Chart {
   constructor(title) {
     this.title = title;
-    this.step = null; // the pointer's
+    this.lines = [];
+    this.items = new Map(); // series name to its place in the legend
+    this.hidden = new Set(); // names of series that the reader took away
+    this.isLog = false;
+    this.isSmooth = false;
+    this.step = null; // the pointer's, or the arrow keys'
+    this.width = 0;
+    this.build();
+    this.sizes = new ResizeObserver(() => {
+      if (this.plot.clientWidth !== this.width) this.draw();
+    });
+    this.sizes.observe(this.plot);
+  }
+
+  dispose() {
+    this.sizes.disconnect();
+  }
+
+  build() {
     this.element = make('figure', 'anl-chart');
-    this.legend = make('figcaption', 'anl-legend');
-    this.picture = draw('svg', { viewBox: '0 0 340 170', role: 'img' });
-    this.element.append(this.legend, this.picture);
-    this.picture.addEventListener('pointermove', (event) => this.point(event));
-    this.picture.addEventListener('pointerleave', () => this.point(null));
+    const caption = make('figcaption', 'anl-legend');
+    this.names = make('span', 'anl-legend-names');
+    this.at = make('span', 'anl-at');
+    this.smooth = this.toggle('smooth', 'Show a moving mean', () => (this.isSmooth = !this.isSmooth));
+    this.log = this.toggle('log scale', 'Logarithmic scale for the values', () => (this.isLog = !this.isLog));
+    const tools = make('span', 'anl-chart-tools');
+    tools.append(this.at, this.smooth, this.log);
+    caption.append(this.names, tools);
+    this.plot = make('div', 'anl-plot');
+    this.plot.tabIndex = 0;
+    this.plot.setAttribute('role', 'slider');
+    this.plot.setAttribute('aria-label', `${this.title} by step`);
+    this.picture = draw('svg', { 'aria-hidden': 'true', height: HEIGHT });
+    this.plot.append(this.picture);
+    this.element.append(caption, this.plot);
+    this.plot.addEventListener('pointermove', (event) => this.point(event));
+    this.plot.addEventListener('pointerleave', () => this.show(null));
+    this.plot.addEventListener('blur', () => this.show(null));
+    this.plot.addEventListener('keydown', (event) => this.pressed(event));
+  }
+
+  toggle(text, title, change) {
+    const made = make('button', 'anl-button anl-small', text);
+    made.setAttribute('type', 'button');
+    made.setAttribute('aria-pressed', 'false');
+    made.title = title;
+    made.addEventListener('click', () => {
+      change();
+      this.draw();
+    });
+    return made;
   }
 
   update(lines) {
-    this.lines = lines;
-    const [left, right, top, bottom] = [48, 332, 8, 138];
+    this.lines = lines.map((one, number) => ({ ...one, number }));
+    for (const one of this.lines) if (!this.items.has(one.name)) this.addItem(one);
+    this.draw();
+  }
+
+  /** Name a series; a click takes it away, another one brings it back. */
+  addItem({ name, number }) {
+    const item = make('button', 'anl-legend-item');
+    item.setAttribute('type', 'button');
+    const mark = draw('svg', { class: 'anl-mark', width: 18, height: 10, 'aria-hidden': 'true' });
+    const look = { stroke: COLORS[number], 'stroke-dasharray': DASHES[number], 'stroke-width': 2.5 };
+    mark.append(draw('path', { d: 'M0 5H18', ...look }));
+    const word = make('span', 'anl-name', name);
+    const value = make('b', '');
+    item.title = `${name}: show or hide`;
+    item.setAttribute('aria-pressed', 'true');
+    item.append(mark, word, value);
+    item.addEventListener('click', () => {
+      const hide = !this.hidden.has(name);
+      if (hide) this.hidden.add(name);
+      else this.hidden.delete(name);
+      item.setAttribute('aria-pressed', String(!hide));
+      this.draw();
+    });
+    this.items.set(name, value);
+    this.names.append(item);
+  }
+
+  // Drawing.
+
+  draw() {
+    this.width = this.plot.clientWidth || 340;
+    const shown = this.lines.filter((one) => !this.hidden.has(one.name));
+    this.shown = shown.length ? shown : this.lines.slice(0, 1);
+    const above = this.lines.every((one) => one.points.every((p) => p[1] > 0));
+    this.log.hidden = !above;
+    this.smooth.hidden = this.lines.every((one) => one.points.length < SMOOTH_FROM);
+    const isLog = this.isLog && above;
+    this.log.setAttribute('aria-pressed', String(isLog));
+    this.smooth.setAttribute('aria-pressed', String(this.isSmooth));
+    this.picture.setAttribute('viewBox', `0 0 ${this.width} ${HEIGHT}`);
+    this.picture.setAttribute('width', String(this.width));
+    const parts = this.axes(isLog);
+    for (const one of shown) parts.push(...this.curve(one));
+    this.cross = draw('g', {});
+    this.picture.replaceChildren(...parts, this.cross);
+    this.write();
+  }
+
+  /** Lay out the axes for what is shown, and give what draws them. */
+  axes(isLog) {
+    const [left, right, top, bottom] = [46, this.width - 8, 8, HEIGHT - 34];
     const bounded = (n) => Math.max(-1e300, Math.min(n, 1e300));
-    const xs = rangeOf(lines.flatMap((one) => one.points.map((p) => bounded(p[0]))));
-    const ys = wider(rangeOf(lines.flatMap((one) => one.points.map((p) => bounded(p[1])))));
+    const height = (n) => (isLog ? Math.log10(bounded(n)) : bounded(n));
+    const xs = rangeOf(this.shown.flatMap((one) => one.points.map((p) => bounded(p[0]))));
+    const ys = wider(rangeOf(this.shown.flatMap((one) => one.points.map((p) => height(p[1])))));
     this.x = (n) => left + ((bounded(n) - xs[0]) / (xs[1] - xs[0])) * (right - left);
-    this.y = (n) => bottom - ((bounded(n) - ys[0]) / (ys[1] - ys[0])) * (bottom - top);
-    const whole = lines.every((one) => one.points.every((p) => Number.isInteger(p[0])));
+    this.y = (n) => bottom - ((height(n) - ys[0]) / (ys[1] - ys[0])) * (bottom - top);
+    const whole = this.shown.every((one) => one.points.every((p) => Number.isInteger(p[0])));
     const parts = [];
-    for (const tick of ticksOf(ys[0], ys[1], 4, 0)) {
+    for (const tick of isLog ? logTicksOf(ys[0], ys[1]) : ticksOf(ys[0], ys[1], 4, 0)) {
       const y = this.y(tick).toFixed(1);
       parts.push(draw('path', { d: `M${left} ${y}H${right}`, class: 'anl-grid' }));
       const at = { x: left - 6, y: Number(y) + 4, 'text-anchor': 'end' };
       parts.push(draw('text', at, numberText(tick)));
     }
-    for (const tick of ticksOf(xs[0], xs[1], 5, whole ? 1 : 0)) {
+    const wanted = Math.max(3, Math.min(10, Math.floor(this.width / 80)));
+    for (const tick of ticksOf(xs[0], xs[1], wanted, whole ? 1 : 0)) {
       const x = this.x(tick);
-      const at = { x: x.toFixed(1), y: bottom + 14, 'text-anchor': x > right - 12 ? 'end' : 'middle' };
+      const at = { x: x.toFixed(1), y: bottom + 15, 'text-anchor': x > right - 12 ? 'end' : 'middle' };
       parts.push(draw('text', at, numberText(tick)));
     }
     parts.push(draw('path', { d: `M${left} ${top}V${bottom}H${right}`, class: 'anl-axis' }));
-    const middle = { x: (left + right) / 2, y: bottom + 29, 'text-anchor': 'middle' };
-    parts.push(draw('text', middle, 'step'));
-    lines.forEach((one, number) => {
-      const points = one.points.map((p) => `${this.x(p[0]).toFixed(1)},${this.y(p[1]).toFixed(1)}`);
-      const look = { stroke: COLORS[number], class: 'anl-curve' };
-      parts.push(draw('polyline', { points: points.join(' '), ...look }));
-    });
-    this.cross = draw('path', { class: 'anl-cross', d: '' });
-    this.picture.replaceChildren(...parts, this.cross);
-    this.picture.setAttribute('aria-label', `${this.title} by step`);
-    this.write(this.step);
+    const middle = { x: (left + right) / 2, y: bottom + 30, 'text-anchor': 'middle' };
+    parts.push(draw('text', middle, isLog ? 'step (log scale)' : 'step'));
+    return parts;
   }
 
-  /** Show the values at the pointer's step; the newest ones where there is no pointer. */
-  point(event) {
-    this.step = null;
-    if (!event || !this.lines) {
-      this.write(null);
-      return;
+  curve({ points, number }) {
+    const look = { stroke: COLORS[number], 'stroke-dasharray': DASHES[number] };
+    const path = (all) => all.map((p) => `${this.x(p[0]).toFixed(1)},${this.y(p[1]).toFixed(1)}`).join(' ');
+    if (!this.isSmooth || points.length < SMOOTH_FROM) {
+      return [draw('polyline', { points: path(points), class: 'anl-curve', ...look })];
     }
-    const box = this.picture.getBoundingClientRect();
-    const x = ((event.clientX - box.left) / box.width) * 340;
-    const nearest = this.lines[0].points.reduce((best, p) =>
-      Math.abs(this.x(p[0]) - x) < Math.abs(this.x(best[0]) - x) ? p : best,
-    );
-    this.step = nearest[0];
-    this.write(this.step);
+    return [
+      draw('polyline', { points: path(points), class: 'anl-raw', stroke: COLORS[number] }),
+      draw('polyline', { points: path(smoothed(points)), class: 'anl-curve', ...look }),
+    ];
   }
 
-  write(step) {
-    this.legend.textContent = '';
-    this.lines.forEach((one, number) => {
-      let point = one.points[one.points.length - 1];
-      if (step !== null) {
-        point = one.points.reduce((best, p) =>
-          Math.abs(p[0] - step) < Math.abs(best[0] - step) ? p : best,
-        );
-      }
-      const item = make('span', 'anl-legend-item');
-      const mark = make('i', 'anl-mark');
-      mark.style.backgroundColor = COLORS[number];
-      const name = make('span', 'anl-name', one.name);
-      name.title = one.name;
-      item.append(mark, name, make('b', '', numberText(point[1])));
-      this.legend.append(item);
-    });
-    if (step !== null) this.legend.append(make('span', 'anl-at', `at ${numberText(step)}`));
-    this.cross.setAttribute('d', step === null ? '' : `M${this.x(step).toFixed(1)} 8V138`);
+  // Values at a step.
+
+  point(event) {
+    const box = this.plot.getBoundingClientRect();
+    const x = event.clientX - box.left;
+    const distance = (p) => Math.abs(this.x(p[0]) - x);
+    const found = this.shown.map((one) => nearest(one.points, distance));
+    if (found.length) this.show(nearest(found, distance)[0]);
+  }
+
+  pressed(event) {
+    const steps = [...new Set(this.shown.flatMap((one) => one.points.map((p) => p[0])))];
+    steps.sort((a, b) => a - b);
+    const last = steps.length - 1;
+    const at = this.step === null ? last + 1 : steps.findIndex((n) => n >= this.step);
+    const moves = {
+      ArrowLeft: at - 1, ArrowDown: at - 1, ArrowRight: at + 1, ArrowUp: at + 1,
+      PageDown: at - 10, PageUp: at + 10, Home: 0, End: last,
+    };
+    if (event.key === 'Escape') this.show(null);
+    else if (event.key in moves) this.show(steps[Math.max(0, Math.min(last, moves[event.key]))]);
+    else return;
+    event.preventDefault();
+  }
+
+  show(step) {
+    if (step === this.step) return;
+    this.step = step;
+    this.write();
+  }
+
+  /** Write the values at the step; the newest ones where there is none. */
+  write() {
+    if (!this.cross) return;
+    const { step } = this;
+    const said = [];
+    const marks = [];
+    for (const one of this.lines) {
+      const { points, name, number } = one;
+      const away = (p) => Math.abs(p[0] - step);
+      const point = step === null ? points[points.length - 1] : nearest(points, away);
+      const value = this.items.get(name);
+      const text = numberText(point[1]);
+      if (value && value.textContent !== text) value.textContent = text;
+      if (this.hidden.has(name)) continue;
+      said.push(`${name} ${text}`);
+      if (step === null) continue;
+      const place = { cx: this.x(point[0]).toFixed(1), cy: this.y(point[1]).toFixed(1), r: 3.5 };
+      marks.push(draw('circle', { ...place, fill: COLORS[number], class: 'anl-dot' }));
+    }
+    if (step !== null) {
+      const x = this.x(step).toFixed(1);
+      marks.unshift(draw('path', { d: `M${x} 8V${HEIGHT - 34}`, class: 'anl-cross' }));
+    }
+    this.cross.replaceChildren(...marks);
+    this.at.textContent = step === null ? '' : `at ${numberText(step)}`;
+    this.describe(step, said);
+  }
+
+  /** Say it to who does not see it; a chart that grows while one is not in it says nothing. */
+  describe(step, said) {
+    const points = this.shown[0]?.points || [];
+    if (!points.length) return;
+    const [first, last] = [points[0][0], points[points.length - 1][0]];
+    this.plot.setAttribute('aria-valuemin', String(first));
+    this.plot.setAttribute('aria-valuemax', String(last));
+    this.plot.setAttribute('aria-valuenow', String(step ?? last));
+    const where = step === null ? 'newest' : `step ${numberText(step)}`;
+    this.plot.setAttribute('aria-valuetext', `${where}: ${said.join(', ')}`);
   }
 }

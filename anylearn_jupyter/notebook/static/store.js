@@ -16,14 +16,18 @@ export class Store {
     this.seq = 0;
     this.skew = 0; // this clock minus the kernel's
     this.notice = '';
+    this.good = false; // whether the notice is good news
     this.stopping = '';
+    this.working = ''; // what the kernel was asked to do, beside stopping
     this.dead = false;
     this.retired = false;
     this.askedAt = 0;
+    this.wasFinished = Boolean(this.state.finished);
     this.listeners = new Set();
     model.on('msg:custom', (message, buffers) => this.take(message, buffers));
     model.on('change:state', () => this.stateChanged());
     model.on('change:header', () => this.tell());
+    model.on('change:later', () => this.tell());
     model.on('comm_live_update', () => this.checkAlive());
     this.hello();
   }
@@ -56,6 +60,7 @@ export class Store {
   die() {
     this.dead = true;
     this.stopping = '';
+    this.working = '';
     this.tell();
   }
 
@@ -69,7 +74,9 @@ export class Store {
     if (message.k === 'news') this.takeNews(message);
     else if (message.k === 'notice') {
       this.notice = message.text;
+      this.good = Boolean(message.good);
       this.stopping = '';
+      this.working = '';
     } else if (message.k === 'stopping') this.stopping = 'told';
     else if (message.k === 'retired') this.retired = true;
     else this.log.take(message, buffers || []);
@@ -118,11 +125,25 @@ export class Store {
     this.tell();
   }
 
+  /** Have the kernel do something that takes a while; its notice says how it went. */
+  work(name, message) {
+    if (this.working) return;
+    this.working = name;
+    this.notice = '';
+    this.send(message);
+    this.tell();
+  }
+
+  retry(changes) {
+    this.work('retry', { k: 'retry', changes });
+  }
+
   stateChanged() {
-    if (this.state.finished) {
+    if (this.state.finished && !this.wasFinished) {
       this.stopping = '';
       this.notice = '';
     }
+    this.wasFinished = Boolean(this.state.finished);
     this.tell();
   }
 }

@@ -7,8 +7,10 @@
 
 import { Chart, panelsOf } from './curves.js';
 import { LogPanel } from './log_panel.js';
+import { RetryForm } from './retry.js';
 import { Store } from './store.js';
-import { clockText, durationText, make, numberText } from './words.js';
+import { Timeline } from './timeline.js';
+import { make, numberText } from './words.js';
 
 const SURE_MS = 4000; // how long "Really stop?" stands
 const MAX_PANELS = 12;
@@ -19,6 +21,9 @@ class View {
     this.root = root;
     this.charts = new Map();
     this.log = new LogPanel(store);
+    this.life = new Timeline();
+    this.retry = new RetryForm((changes) => store.retry(changes), () => this.change.focus());
+    this.later = new Map(); // the cards of tasks that were begun from this one
     this.queued = 0;
     this.build();
     this.listener = () => this.soon();
@@ -29,43 +34,83 @@ class View {
   }
 
   build() {
-    const model = this.store.model;
     this.card = make('section', 'anl-card');
-    this.badge = make('span', 'anl-badge');
-    this.badge.setAttribute('role', 'status');
-    this.name = make('span', 'anl-title');
-    this.server = make('span', 'anl-server');
-    this.stop = make('button', 'anl-button anl-stop', 'Stop');
-    this.stop.addEventListener('click', () => this.stopClicked());
-    this.copy = make('button', 'anl-button', 'Copy ID');
-    this.copy.addEventListener('click', () => this.copyId());
-    for (const button of [this.stop, this.copy]) button.setAttribute('type', 'button');
-    const actions = make('div', 'anl-actions');
-    actions.append(this.copy, this.stop);
-    const top = make('header', 'anl-top');
-    top.append(this.badge, this.name, this.server, actions);
-    const sub = make('div', 'anl-sub');
-    this.times = make('span', 'anl-times');
-    sub.append(this.times, make('code', 'anl-id', model.get('task_id')));
+    // In a notebook single keys are commands to it; here they are not.
+    this.card.dataset.lmSuppressShortcuts = 'true';
+    this.card.addEventListener('keydown', (event) => event.stopPropagation());
     this.notice = make('div', 'anl-notice');
     this.notice.setAttribute('role', 'alert');
     this.cause = make('div', 'anl-cause');
     this.progress = make('div', 'anl-progress');
     this.progress.setAttribute('role', 'progressbar');
     this.progress.setAttribute('aria-label', 'Progress');
+    this.progress.setAttribute('aria-valuemin', '0');
+    this.progress.setAttribute('aria-valuemax', '100');
     this.fill = make('div', 'anl-fill');
     const track = make('div', 'anl-track');
     track.append(this.fill);
     this.progressText = make('span', 'anl-faint');
     this.progress.append(track, this.progressText);
-    this.facts = make('dl', 'anl-facts');
     this.values = make('div', 'anl-values');
     this.pictures = make('div', 'anl-charts');
+    this.below = make('div', 'anl-later');
     this.card.append(
-      top, sub, this.notice, this.cause, this.progress, this.facts, this.values, this.pictures,
-      this.log.element,
+      this.buildTop(), this.retry.element, this.notice, this.cause, this.life.element,
+      this.progress, this.buildFacts(), this.values, this.pictures, this.log.element,
     );
-    this.root.append(this.card);
+    this.root.append(this.card, this.below);
+  }
+
+  buildTop() {
+    const model = this.store.model;
+    this.badge = make('span', 'anl-badge');
+    this.badge.setAttribute('role', 'status');
+    this.name = make('span', 'anl-title');
+    this.server = make('span', 'anl-server');
+    this.stop = this.button('Stop', '', () => this.stopClicked());
+    this.stop.classList.add('anl-stop');
+    this.copy = this.button('Copy ID', 'Put the task’s id on the clipboard', () => this.copyId());
+    this.fetch = this.button('Results', 'Fetch what it wrote to this machine', () =>
+      this.store.work('results', { k: 'results' }));
+    this.again = this.button('Retry', 'Submit it again as the directory is now', () =>
+      this.store.retry({}));
+    this.change = this.button('Retry with changes…', 'Submit it again with other values', () => {
+      if (this.retry.element.hidden) this.retry.open(this.params);
+      else this.retry.close();
+    });
+    const actions = make('div', 'anl-actions');
+    actions.append(this.copy, this.fetch, this.again, this.change, this.stop);
+    const title = make('div', 'anl-heading');
+    title.append(this.badge, this.name);
+    const sub = make('div', 'anl-sub');
+    sub.append(this.server, make('code', 'anl-id', model.get('task_id')));
+    const words = make('div', 'anl-who');
+    words.append(title, sub);
+    const top = make('header', 'anl-top');
+    top.append(words, actions);
+    return top;
+  }
+
+  buildFacts() {
+    this.sent = make('details', 'anl-sent');
+    const summary = make('summary', '');
+    this.digest = make('span', 'anl-digest');
+    summary.append(make('span', 'anl-faint', 'What was sent'), this.digest);
+    this.facts = make('dl', 'anl-facts');
+    this.sent.append(summary, this.facts);
+    return this.sent;
+  }
+
+  button(text, title, clicked) {
+    const made = make('button', 'anl-button', text);
+    made.setAttribute('type', 'button');
+    if (title) made.title = title;
+    made.addEventListener('click', clicked);
+    return made;
+  }
+
+  get params() {
+    return (this.store.model.get('header') || {}).params || [];
   }
 
   /** Draw with the page's next frame, however much comes until then. */
@@ -89,28 +134,36 @@ class View {
     this.server.textContent = header.server ? `on ${header.server}` : '';
     this.writeTimes();
     this.writeStop();
+    this.writeActions();
     this.writeNotice();
     this.writeCause(state.cause);
     this.writeProgress();
     this.writeFacts(header.rows || []);
     this.writeMetrics();
     this.log.update();
+    this.showLater();
   }
 
   writeTimes() {
-    const { state, skew, dead } = this.store;
-    if (dead) return; // what is shown is as old as the last news
-    const parts = [];
-    if (state.started_ms) {
-      const end = state.finished_ms || Date.now() - skew;
-      const seconds = (end - state.started_ms) / 1000;
-      const said = state.finished_ms ? 'took' : 'running for';
-      parts.push(`started ${clockText(state.started_ms + skew)}`);
-      if (state.finished_ms || !state.finished) parts.push(`${said} ${durationText(seconds)}`);
-    } else if (state.created_ms) {
-      parts.push(`submitted ${clockText(state.created_ms + skew)}`);
+    // What a dead kernel's card shows is as old as the last news.
+    if (!this.store.dead) this.life.update(this.store.state, this.store.skew);
+  }
+
+  writeActions() {
+    const { store } = this;
+    const { finished } = store.state;
+    const header = store.model.get('header') || {};
+    const can = Boolean(finished && header.repeatable);
+    this.fetch.hidden = !finished || store.state.phase === 'gone';
+    this.again.hidden = !can;
+    this.change.hidden = !can || !this.params.length;
+    for (const button of [this.fetch, this.again, this.change]) {
+      button.disabled = store.dead;
+      // Not disabled, or the focus would be lost.
+      button.setAttribute('aria-disabled', String(Boolean(store.working)));
     }
-    this.times.textContent = parts.join(', ');
+    this.fetch.textContent = store.working === 'results' ? 'Fetching…' : 'Results';
+    this.again.textContent = store.working === 'retry' ? 'Submitting…' : 'Retry';
   }
 
   writeStop() {
@@ -151,6 +204,7 @@ class View {
       text = 'A newer view of this task is kept up to date instead of this one.';
     }
     if (this.notice.textContent !== text) this.notice.textContent = text;
+    this.notice.classList.toggle('anl-good', Boolean(text && text === store.notice && store.good));
     this.notice.hidden = !text;
   }
 
@@ -186,7 +240,9 @@ class View {
       const value = make('dd', label === 'command' || label === 'parameters' ? 'anl-code' : '', text);
       this.facts.append(make('dt', '', label), value);
     }
-    this.facts.hidden = !rows.length;
+    const byLabel = new Map(rows);
+    this.digest.textContent = byLabel.get('parameters') || byLabel.get('command') || '';
+    this.sent.hidden = !rows.length;
   }
 
   writeMetrics() {
@@ -196,6 +252,7 @@ class View {
     const drawn = new Set(panels.flatMap((panel) => panel.lines.map((one) => one.name)));
     for (const [title, chart] of this.charts) {
       if (!panels.some((panel) => panel.title === title)) {
+        chart.dispose();
         chart.element.remove();
         this.charts.delete(title);
       }
@@ -234,6 +291,28 @@ class View {
     setTimeout(() => (this.copy.textContent = 'Copy ID'), 1500);
   }
 
+  /** Show the cards of tasks that were begun from this one below it, the newest first. */
+  showLater() {
+    for (const reference of this.store.model.get('later') || []) {
+      if (this.later.has(reference)) continue;
+      const place = make('div', '');
+      this.later.set(reference, place);
+      this.below.prepend(place);
+      this.showOther(reference, place);
+    }
+  }
+
+  async showOther(reference, place) {
+    const manager = this.store.model.widget_manager;
+    try {
+      const model = await manager.get_model(reference.replace('IPY_MODEL_', ''));
+      const view = await manager.create_view(model);
+      if (!this.gone) place.append(view.el);
+    } catch (error) {
+      place.remove(); // the notice names the task, and how to see it
+    }
+  }
+
   /** Hide the twin beside this card, which stands for it where there is no card. */
   hideTwin() {
     const id = this.store.model.get('task_id');
@@ -268,6 +347,7 @@ class View {
   dispose() {
     this.gone = true;
     this.log.dispose();
+    for (const chart of this.charts.values()) chart.dispose();
     this.watcher?.disconnect();
     if (this.hidden) this.hidden.style.display = '';
     this.store.listeners.delete(this.listener);
