@@ -6,12 +6,16 @@ This module is light. The widget's libraries are imported when the first card is
 from __future__ import annotations
 
 import sys
+from typing import TYPE_CHECKING
 
 from anylearn_jupyter.notebook import twin
 from anylearn_jupyter.notebook.monitor import monitor
 from anylearn_jupyter.notebook.task_view import TaskView
 from anylearn_jupyter.notebook.twin_output import Publisher, TwinOutput
 from anylearn_jupyter.submit.task import TrainTask
+
+if TYPE_CHECKING:
+    from anylearn_jupyter.notebook.widget import TaskCard
 
 
 def show_task(task: TrainTask) -> None:
@@ -41,19 +45,34 @@ def show_task(task: TrainTask) -> None:
     view = monitor().follow(task)
     card = TaskCard(task, view)
     shell.display_pub.publish(card.bundle())
-    shown = [(task, view)]
-    beside = card_twin(shown, shell.display_pub)
-    beside.begin()
+    # What captures keeps each version instead of the last.
+    captures = isinstance(shell.display_pub, CapturingDisplayPublisher)
+    begin_twin(card, shell.display_pub, once=captures)
     monitor().show(task, card.feed)
-    if isinstance(shell.display_pub, CapturingDisplayPublisher):
-        return  # what captures keeps each version instead of the last
-    monitor().show(task, beside)
 
-    def add(later: TrainTask, later_view: TaskView) -> None:
-        shown.append((later, later_view))
-        monitor().show(later, beside)
+
+def begin_twin(card: TaskCard, publisher: Publisher, *, once: bool = False) -> None:
+    """Put the twin of a card out, and keep it up to date.
+
+    It has also the tasks that are begun from the card later.
+
+    Parameters
+    ----------
+    once : bool, default False
+        Leave it as it is now.
+    """
+    shown = [(card.feed.task, card.feed.view)]
+    twin_output = card_twin(shown, publisher)
+    twin_output.begin()
+    if once:
+        return
+
+    def add(task: TrainTask, view: TaskView) -> None:
+        shown.append((task, view))
+        monitor().show(task, twin_output)
 
     card.on_later = add
+    monitor().show(card.feed.task, twin_output)
 
 
 def show_static(task: TrainTask, *, log_was_printed: bool = False) -> None:

@@ -12,7 +12,7 @@ import ipywidgets as widgets
 
 from anylearn_jupyter.errors import AnylearnError, OptionError
 from anylearn_jupyter.notebook.attached import attached_text, reuses
-from anylearn_jupyter.notebook.card import card_twin
+from anylearn_jupyter.notebook.card import begin_twin
 from anylearn_jupyter.notebook.form_twin import FormTwin
 from anylearn_jupyter.notebook.monitor import monitor
 from anylearn_jupyter.notebook.plan_html import plan_html
@@ -130,10 +130,8 @@ class Submitter:
         view = monitor().follow(task)
         card = TaskCard(task, view)
         self._put(card)
-        shown = card_twin(task, view, self._twin.below(task.id))
-        shown.begin()
+        begin_twin(card, self._twin.below(task.id))
         monitor().show(task, card.feed)
-        monitor().show(task, shown)
 
     def _put(self, view: widgets.Widget) -> None:
         """Put a live view below the form; the newest stands first."""

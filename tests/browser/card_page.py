@@ -3,13 +3,20 @@
 from __future__ import annotations
 
 import json
+import os
 import re
+import shutil
+from pathlib import Path
 
 from playwright.sync_api import Locator
 
+from browser.jupyter_server import LAB
 from browser.notebook_page import NotebookPage
 from waiting import wait_until
 
+# Read here: the fixture `home` takes every ANYLEARN_ variable out of a test's environment.
+DOC_IMAGES = os.environ.get("ANYLEARN_DOC_IMAGES")
+IMAGES = Path(__file__).resolve().parents[2] / "docs" / "images"
 LINE = re.compile(r"line (\d+)")
 
 
@@ -61,10 +68,18 @@ def all_lines(card: Locator) -> list[str]:
     return [lines[number] for number in sorted(lines)]
 
 
-def picture(notebook: NotebookPage, card: Locator, name: str) -> None:
-    """Keep a picture of a card as an artifact of the run."""
+def picture(notebook: NotebookPage, card: Locator, name: str, *, for_docs: bool = False) -> None:
+    """Keep a picture of a card as an artifact of the run.
+
+    One that the documentation shows replaces the picture there, too, if ``ANYLEARN_DOC_IMAGES`` was
+    set when the tests began.
+    """
     notebook.screenshots.mkdir(parents=True, exist_ok=True)
-    card.screenshot(path=notebook.screenshots / f"{notebook.server.app}-{name}.png")
+    path = notebook.screenshots / f"{notebook.server.app}-{name}.png"
+    card.screenshot(path=path)
+    if for_docs and DOC_IMAGES and notebook.server.app == LAB:
+        IMAGES.mkdir(exist_ok=True)
+        shutil.copyfile(path, IMAGES / f"{name}.png")
 
 
 def badge(card: Locator) -> Locator:

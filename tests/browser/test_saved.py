@@ -70,3 +70,19 @@ def test_a_card_says_that_it_stands_still_after_an_unload(notebook: NotebookPage
     expect(card(notebook).locator(".anl-notice")).to_contain_text("stands still")
     notebook.run(3, "%load_ext anylearn_jupyter\n%anylearn_resume")
     expect(notebook.cell(3).locator(".anl-badge")).to_have_text("running")
+
+
+def test_a_deleted_cell_takes_its_views_along_and_leaves_the_task(
+    notebook: NotebookPage, tmp_path: Path
+) -> None:
+    """F8: what comes afterwards lands in no other cell, and the kernel goes on."""
+    notebook.run(2, "print('a stranger')")
+    notebook.page.evaluate("() => window.__test.panel().context.model.sharedModel.deleteCell(1)")
+    expect(notebook.page.locator(".anl-card")).to_have_count(0)
+    (tmp_path / "until").touch()
+    notebook.run(
+        2, "from anylearn_jupyter.submit.tasks import find_task\nprint(find_task('last').wait(60))"
+    )
+    assert [output["text"] for output in notebook.outputs(1)] == ["a stranger\n"]
+    assert [output["output_type"] for output in notebook.outputs(2)] == ["stream"]
+    assert notebook.script_errors() == []
