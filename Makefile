@@ -8,7 +8,7 @@ RUN := $(VENV)/python
 # A file's tests stay in one process, and files start in their order: those with a browser come last.
 AT_ONCE := -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help setup demo test test-browser check bench docs clean
+.PHONY: help setup demo test test-browser check bench bench-data docs clean
 
 help:
 	@echo "make demo          train the quickstart's model on this machine"
@@ -16,6 +16,7 @@ help:
 	@echo "make test-browser  run only the tests in JupyterLab and Notebook 7"
 	@echo "make check         format, lint, types, import arrows, duplicates"
 	@echo "make bench         measure what docs/performance.md promises"
+	@echo "make bench-data    measure only the data's way, and print its table"
 	@echo "make docs          execute tutorial and examples, build the documentation"
 	@echo "make setup         only make the environment .venv"
 	@echo "make clean         remove what these made, but not .venv"
@@ -40,6 +41,9 @@ check: setup
 	$(VENV)/mypy
 	$(RUN) -m pytest -q tests/test_import_arrows.py
 	$(RUN) tools/duplicates.py
+
+bench-data: setup
+	@$(RUN) tools/bench_data.py
 
 bench: setup
 	@for script in bench/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done

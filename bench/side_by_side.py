@@ -6,6 +6,7 @@ second of one machine says nothing beside a second of another.
 
 from __future__ import annotations
 
+import argparse
 import contextlib
 import hashlib
 import os
@@ -15,8 +16,9 @@ import sys
 import tempfile
 import time
 import zipfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
+from typing import NamedTuple
 
 from corpora import ROOT, SMALL
 
@@ -48,6 +50,26 @@ def ms(taken: list[float]) -> str:
     """Write a median with its spread, in milliseconds."""
     low, middle, high = (1000 * one for one in (min(taken), statistics.median(taken), max(taken)))
     return f"{middle:,.3g} ms [{low:,.3g} to {high:,.3g}]"
+
+
+class Asked(NamedTuple):
+    """What is to be measured: which corpora, and whether beside rivals that take minutes."""
+
+    corpora: list[str]
+    rivals: bool
+
+
+def asked(description: str | None, corpora: Iterable[str]) -> Asked:
+    """Read the command line of a measurement that has these corpora."""
+    words = argparse.ArgumentParser(description=(description or "").split("\n", maxsplit=1)[0])
+    words.add_argument("corpora", nargs="*", help=f"of {', '.join(corpora)}; default: all")
+    words.add_argument(
+        "--alone", action="store_true", help="without the rivals, which take minutes"
+    )
+    found = words.parse_args()
+    if unknown := set(found.corpora) - set(corpora):
+        words.error(f"no such corpus: {', '.join(sorted(unknown))}")
+    return Asked(found.corpora or list(corpora), not found.alone)
 
 
 class Goals:

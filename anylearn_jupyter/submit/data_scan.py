@@ -34,7 +34,7 @@ from anylearn_jupyter.submit.helpers import Helpers, Job, helpers
 MAX_FILES = 1_000_000
 """Most files of a dataset; a server unpacks no more."""
 
-HELPED_FILES = 10_000
+HELPED_FILES = 8_000
 """From so many files on, expected or seen, helpers walk, too; a walk over them takes 20 ms."""
 
 _AT_A_TIME, _SHARES = 16, 16

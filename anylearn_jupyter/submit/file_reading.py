@@ -39,7 +39,7 @@ Tell = Callable[[int], None]
 BATCH_FILES = 128
 """How many files are read at a time, at most, and given to a helper at once: a millisecond."""
 
-HELPED_BYTES = 160_000_000
+HELPED_BYTES = 100_000_000
 """From so many bytes on helpers are worth their start; a file's four calls cost like 40 KB."""
 
 _BATCH_BYTES = 4 << 20

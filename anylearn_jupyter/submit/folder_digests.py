@@ -62,7 +62,10 @@ class FolderDigests:
         known = self._known[number]
         if number not in self._cut and known is not None:
             return known.digests
-        return b"".join(digest or UNREAD for digest in self._cut[number])
+        digests = self._cut[number]
+        if b"" not in digests:
+            return b"".join(digests)
+        return b"".join([digest or UNREAD for digest in digests])
 
     def records(self) -> list[bytes]:
         """Give the records of all files, in pieces that are in the order of the fingerprint.

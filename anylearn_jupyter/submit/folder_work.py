@@ -21,10 +21,13 @@ import marshal
 import os
 import stat
 import struct
-from collections.abc import Callable
-from typing import Any
 
 from blake3 import blake3
+
+TYPE_CHECKING = False  # as in `typing`, whose import would double the time that a helper starts in
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from typing import Any
 
 STATE = struct.Struct("<QqqQQI")
 """A file's state: size, modification and change time, inode, device, mode."""

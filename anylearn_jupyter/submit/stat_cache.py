@@ -148,13 +148,16 @@ class Known:
         known = self.folders.get(folder.prefix)
         if known is None:
             return [b""] * folder.files
-        digests = cut(known.digests, DIGEST_BYTES)
-        if self.unchanged(folder) is not None:
-            return digests
-        states, names = cut(known.states, STATE.size), known.names.decode().split("/")
+        digests, states = cut(known.digests, DIGEST_BYTES), cut(known.states, STATE.size)
+        now = cut(folder.joined_states, STATE.size)
+        if known.names == folder.joined_names:
+            return [
+                digest if before == state else b""
+                for digest, before, state in zip(digests, states, now, strict=True)
+            ]
+        names = known.names.decode().split("/")
         before = dict(zip(zip(names, states, strict=True), digests, strict=True))
-        seen = zip(folder.names, cut(folder.joined_states, STATE.size), strict=True)
-        return [before.get(name_and_state, b"") for name_and_state in seen]
+        return [before.get(one, b"") for one in zip(folder.names, now, strict=True)]
 
     @cached_property
     def checksum(self) -> bytes:
