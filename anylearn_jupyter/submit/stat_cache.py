@@ -324,7 +324,8 @@ def _read(connection: sqlite3.Connection, root: bytes) -> Known | None:
 def _write(connection: sqlite3.Connection, root: bytes, known: Known, before: Known | None) -> None:
     """Write a dataset's rows, only those that differ if the others are as they were loaded."""
     row = connection.execute("SELECT id, checksum FROM dataset WHERE root = ?", (root,)).fetchone()
-    if row is None or before is None or row[1] != before.checksum:
+    afresh = row is None or before is None or row[1] != before.checksum
+    if before is None or afresh:
         before = Known("", {})
         if row is not None:
             _forget(connection, row[0])
@@ -338,11 +339,11 @@ def _write(connection: sqlite3.Connection, root: bytes, known: Known, before: Kn
         "UPDATE dataset SET value = ?, checksum = ?, used_s = ? WHERE id = ?",
         (known.value, known.checksum, int(time.time()), number),
     )
-    gone = before.folders.keys() - known.folders.keys()
-    connection.executemany(
-        "DELETE FROM folder WHERE dataset = ? AND prefix = ?",
-        [(number, prefix.encode()) for prefix in gone],
-    )
+    if gone := before.folders.keys() - known.folders.keys():
+        connection.executemany(
+            "DELETE FROM folder WHERE dataset = ? AND prefix = ?",
+            [(number, prefix.encode()) for prefix in gone],
+        )
     connection.executemany(
         "INSERT OR REPLACE INTO folder VALUES (?, ?, ?, ?, ?)",
         [
@@ -351,11 +352,13 @@ def _write(connection: sqlite3.Connection, root: bytes, known: Known, before: Kn
             if before.folders.get(prefix) != folder
         ],
     )
-    too_many = connection.execute(
-        "SELECT id FROM dataset ORDER BY used_s DESC, id DESC LIMIT -1 OFFSET ?", (KEPT_DATASETS,)
-    ).fetchall()
-    for old in too_many:
-        _forget(connection, old[0])
+    if afresh:
+        too_many = connection.execute(
+            "SELECT id FROM dataset ORDER BY used_s DESC, id DESC LIMIT -1 OFFSET ?",
+            (KEPT_DATASETS,),
+        ).fetchall()
+        for old in too_many:
+            _forget(connection, old[0])
 
 
 def _forget(connection: sqlite3.Connection, number: int) -> None:
