@@ -152,16 +152,36 @@ def test_what_a_helper_does_not_do_is_done_here(
 
 
 @pytest.mark.usefixtures("helped")
-@pytest.mark.parametrize("instead", ["/bin/false", "/bin/cat", "/nothing", "", None])
-def test_an_interpreter_that_is_none_is_no_error(
-    data: Path, monkeypatch: pytest.MonkeyPatch, instead: str | None
+@pytest.mark.parametrize(
+    "does", ["exit 1", "exec sleep 60", "cat", "echo this is no message; exec sleep 60", "rm $0"]
+)
+def test_an_interpreter_that_does_something_else_is_no_error(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, does: str
 ) -> None:
-    """As in a program that embeds Python, whose executable is something else."""
     expected = fingerprint(data).value
-    monkeypatch.setattr(sys, "executable", instead)
+    interpreter = tmp_path / "python"
+    interpreter.write_text(f"#!/bin/sh\n{does}\n")
+    interpreter.chmod(0o755)
+    monkeypatch.setattr(sys, "executable", str(interpreter))
     monkeypatch.setattr(helpers, "PATIENCE_S", 0.3)
 
+    for _ in range(2):
+        assert fingerprint(data).value == expected
+
+
+@pytest.mark.usefixtures("helped")
+@pytest.mark.parametrize("program", ["program", "", None])
+def test_a_program_that_embeds_python_is_not_started_again(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, program: str | None
+) -> None:
+    if program:
+        (tmp_path / program).write_text(f"#!/bin/sh\ntouch {tmp_path}/window\n")
+        (tmp_path / program).chmod(0o755)
+    expected = fingerprint(data).value
+    monkeypatch.setattr(sys, "executable", program and str(tmp_path / program))
+
     assert fingerprint(data).value == expected
+    assert not (tmp_path / "window").exists()
 
 
 @pytest.mark.usefixtures("helped")
@@ -289,6 +309,7 @@ def test_a_helper_answers_until_nobody_asks(data: Path) -> None:
     helper = threading.Thread(target=folder_work.serve, args=(asked, answers))
     helper.start()
     with os.fdopen(asks, "wb") as questions, os.fdopen(says, "rb") as heard:
+        assert next_message(heard.read) == folder_work.GREETING
         place = str(data / "part3")
         questions.write(folder_work.packed((folder_work.LIST, [place, f"{place}/nothing"])))
         questions.flush()

@@ -34,7 +34,7 @@ from blake3 import blake3
 from isal import isal_zlib
 
 from anylearn_jupyter.errors import DataError
-from anylearn_jupyter.submit.data_names import check_paths
+from anylearn_jupyter.submit.data_names import check_folders
 from anylearn_jupyter.submit.fingerprint import Entry, Fingerprint
 from anylearn_jupyter.submit.regular_files import open_regular, open_seen
 
@@ -135,7 +135,7 @@ def archive(
 
 def check_names(content: Fingerprint) -> None:
     """Refuse names that a server cannot unpack, before anything is sent; see `data_names`."""
-    check_paths(entry.path for entry in content.entries)
+    check_folders(content.folders)
 
 
 def _pieces(

@@ -4,13 +4,33 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
 from anylearn_jupyter.errors import DataError
+from anylearn_jupyter.submit.data_scan import Folder
 
 _MAX_NAME_BYTES = 255
 _MAX_PATH_LENGTH = 3000
 _DRIVE = re.compile(r"[^/]:")
+
+
+def check_folders(folders: Sequence[Folder]) -> None:
+    """Do as `check_paths`, with the names of a dataset; of plain ones nothing is done for each."""
+    if not all(_is_plain(folder) for folder in folders):
+        check_paths(folder.prefix + name for folder in folders for name in folder.names)
+
+
+def _is_plain(folder: Folder) -> bool:
+    """Whether nothing can be wrong with the names: no capitals, no accents, nothing special."""
+    text = folder.prefix.encode() + folder.joined_names
+    return (
+        text.isascii()
+        and text == text.lower()
+        and b"\\" not in text
+        and b":" not in text
+        and len(folder.prefix) + _MAX_NAME_BYTES <= _MAX_PATH_LENGTH
+        and max(map(len, text.split(b"/"))) <= _MAX_NAME_BYTES
+    )
 
 
 def check_paths(paths: Iterable[str]) -> None:

@@ -107,6 +107,11 @@ class Fingerprint:
     skipped: tuple[SkippedData, ...] = ()
     _contents: tuple[tuple[Folder, bytes], ...] = field(repr=False, compare=False)
 
+    @property
+    def folders(self) -> list[Folder]:
+        """The directories that have files, in no order."""
+        return [folder for folder, _ in self._contents]
+
     @cached_property
     def entries(self) -> tuple[Entry, ...]:
         """The files, sorted by the bytes of their paths; made when they are asked for."""
@@ -189,10 +194,6 @@ class SeenData:
     def unread_bytes(self) -> int:
         """How many bytes have to be read to know what it is."""
         return DataReading(self).unread_bytes
-
-    def paths(self) -> Iterator[str]:
-        """Give the path of each file, relative and with ``/``."""
-        return (folder.prefix + name for folder in self.scan.folders for name in folder.names)
 
 
 def look(path: Path, cache: StatCache | None = None) -> SeenData:

@@ -44,6 +44,12 @@ BLOCK_BYTES = 1 << 20
 LIST, READ = 0, 1
 """What can be asked of a helper: ``(LIST, places)`` and ``(READ, place, names, states)``."""
 
+GREETING = "anylearn helper 1"
+"""What a helper says first; another with each change of this module.
+
+A kernel goes on with what it has imported when the package is replaced, and helpers are of the new.
+"""
+
 LENGTH = struct.Struct("<Q")
 """How long a message is; stands in front of it."""
 
@@ -219,6 +225,7 @@ def serve(asked: int, answers: int) -> None:
             _send(answers, untold)
             untold = 0
 
+    _send(answers, GREETING)
     while (length := _received(asked, LENGTH.size)) is not None:
         body = _received(asked, LENGTH.unpack(length)[0])
         if body is None:

@@ -28,7 +28,7 @@ from typing import NamedTuple
 import blake3
 
 from anylearn_jupyter.submit import folder_work
-from anylearn_jupyter.submit.folder_work import LENGTH, packed
+from anylearn_jupyter.submit.folder_work import GREETING, LENGTH, packed
 
 MOST_HELPERS = 3
 """How many processes read beside this one, at most; with more, the disk is the limit."""
@@ -83,7 +83,8 @@ class Helpers:
     def start(self) -> None:
         """Start one for each processor that is left, up to `MOST_HELPERS`."""
         self.started = True
-        if not sys.executable:
+        # A program that embeds Python is no interpreter, and would perhaps open a window.
+        if not Path(sys.executable or "").name.startswith("python"):
             return
         for _ in range(min(processors() - 1, MOST_HELPERS)):
             try:
@@ -122,14 +123,14 @@ class Helpers:
             try:
                 one.send()
                 messages = one.messages()
-            except (OSError, EOFError, ValueError) as error:
+            except (OSError, EOFError, ValueError, TypeError) as error:
                 found += self._given_up(one, str(error) or "has ended")
                 continue
             for message in messages:
                 if isinstance(message, int):
                     one.told += message
                     self._tell(message)
-                else:
+                elif one.given:
                     one.told = 0
                     found.append((one.given.popleft().key, message))
         return found
@@ -184,6 +185,7 @@ class _Helper:
         os.set_blocking(self._says, False)
         self._outgoing = b""
         self._incoming = bytearray()
+        self._greeted = False
         self.given: deque[Job] = deque()
         self.told = 0
 
@@ -213,7 +215,8 @@ class _Helper:
                 if not piece:
                     raise EOFError
                 self._incoming += piece
-        found, at = [], 0
+        found: list[object] = []
+        at = 0
         while len(self._incoming) - at >= LENGTH.size:
             end = at + LENGTH.size + LENGTH.unpack_from(self._incoming, at)[0]
             if len(self._incoming) < end:
@@ -221,6 +224,10 @@ class _Helper:
             found.append(marshal.loads(memoryview(self._incoming)[at + LENGTH.size : end]))
             at = end
         del self._incoming[:at]
+        if found and not self._greeted:
+            if found.pop(0) != GREETING:
+                raise ValueError("it is no helper")
+            self._greeted = True
         return found
 
     def watch(self, poll: select.poll) -> None:

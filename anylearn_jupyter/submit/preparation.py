@@ -12,7 +12,7 @@ from pathlib import Path, PurePosixPath
 from anylearn_jupyter.errors import OptionError, SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.command import entry_module, entry_script
-from anylearn_jupyter.submit.data_names import check_paths
+from anylearn_jupyter.submit.data_names import check_folders
 from anylearn_jupyter.submit.entry import check_module, check_script
 from anylearn_jupyter.submit.fingerprint import (
     DataReading,
@@ -266,7 +266,7 @@ def look_at_data(path: Path, progress: Progress) -> Fingerprint | SeenData:
     seen = look(path, cache)
     if seen.fingerprint is not None:
         return seen.fingerprint
-    check_paths(seen.paths())
+    check_folders(seen.scan.folders)
     return seen if seen.unread_bytes > READ_AT_ONCE_BYTES else _read(seen, progress, cache)
 
 
