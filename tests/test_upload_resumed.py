@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from blake3 import blake3
 
 from anylearn_jupyter.client.connection import current_connection, disconnect
 from anylearn_jupyter.client.upload import CHUNK_BYTES, Uploader
@@ -275,6 +276,8 @@ def record() -> Iterator[UploadRecord]:
 
 
 CONTENT = [b"x" * 1_000_000] * 9
+CONFIRMED = blake3(b"x" * 3 * CHUNK_BYTES).digest()
+"""Of the first three chunks."""
 
 
 def test_a_login_that_ends_keeps_what_was_confirmed(record: UploadRecord) -> None:
@@ -306,17 +309,32 @@ def test_a_server_that_lacks_what_it_confirmed_gets_it_once_more(record: UploadR
     """Faults D13: behind."""
     shop = Shop()
     shop.at_finish = [(400, {"msg": "chunks are missing"})]
-    record.confirm(3)
+    record.confirm(3, CONFIRMED)
     with scripted(shop.routes()) as (api, _):
         Uploader(api).go_on("DSET1", lambda: CONTENT, record)
     assert shop.posts == 2 + 5
     assert shop.finished == 2
 
 
+def test_other_bytes_than_were_confirmed_are_sent_from_their_beginning(
+    record: UploadRecord,
+) -> None:
+    """What packs the data may do it in another way that is as good."""
+    shop = Shop()
+    shop.refuse_from = 2
+    others = [b"y" * 1_000_000, *CONTENT[1:]]
+    with scripted(shop.routes()) as (api, _):
+        with pytest.raises(LoginRequired):
+            Uploader(api).go_on("DSET1", lambda: CONTENT, record)
+        shop.refuse_from, shop.posts = None, 0
+        assert Uploader(api).go_on("DSET1", lambda: others, record) == 9_000_000
+    assert (shop.posts, shop.finished) == (5, 1)
+
+
 def test_but_not_for_ever(record: UploadRecord) -> None:
     shop = Shop()
     shop.at_finish = [(400, {"msg": "chunks are missing"})] * 3
-    record.confirm(3)
+    record.confirm(3, CONFIRMED)
     with scripted(shop.routes()) as (api, _), pytest.raises(ServerError, match="chunks are miss"):
         Uploader(api).go_on("DSET1", lambda: CONTENT, record)
     assert shop.finished == 2
@@ -346,12 +364,12 @@ def test_a_lock_is_waited_for(record: UploadRecord) -> None:
 
 
 def test_another_format_begins_anew(record: UploadRecord) -> None:
-    record.confirm(3)
+    record.confirm(3, CONFIRMED)
     other = UploadRecord(record.ledger, "http://server", "USER1", "DSET1", "fp1:x", "zip 2")
     assert (record.confirmed(), other.confirmed()) == (3, 0)
     assert other.is_of_another_format()
     assert not record.is_of_another_format()
-    other.confirm(1)
+    other.confirm(1, CONFIRMED)
     assert (record.confirmed(), other.confirmed()) == (0, 1)
 
 

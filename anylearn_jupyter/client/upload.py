@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO, Protocol
 
+from blake3 import blake3
+
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.chunks import CHUNK_BYTES, FileChunks
 from anylearn_jupyter.client.pace import backoff_s
@@ -40,11 +42,18 @@ class Confirmed(Protocol):
     def confirmed(self) -> int:
         """Give how many, from the first one on."""
 
-    def confirm(self, chunks: int) -> None:
-        """Take that so many are."""
+    def digest(self) -> bytes:
+        """Give the BLAKE3 of the bytes of those."""
+
+    def confirm(self, chunks: int, digest: bytes) -> None:
+        """Take that so many are, and the BLAKE3 of their bytes."""
 
     def forget(self) -> None:
         """Take that none is."""
+
+
+class _OtherBytes(Exception):
+    """What was made again is not what had been confirmed."""
 
 
 class Uploader:
@@ -133,8 +142,8 @@ class Uploader:
         file_id : str
             The resource's id.
         content : callable
-            Gives the content from its beginning, in pieces of any size, the same bytes each time.
-            What was confirmed is made, and not sent.
+            Gives the content from its beginning, in pieces of any size. What was confirmed is made,
+            held against what was confirmed, and not sent; where it is not the same bytes, all is.
         record : Confirmed
             Remembers which chunks were confirmed, also when this process ends.
 
@@ -157,7 +166,11 @@ class Uploader:
             record.forget()
             if self._strategy is not None:
                 return self.send(file_id, content())
-        sent = self._send_chunks(file_id, content(), record)
+        try:
+            sent = self._send_chunks(file_id, content(), record)
+        except _OtherBytes:
+            record.forget()
+            sent = self._send_chunks(file_id, content(), record)
         try:
             self._api.finish_upload(file_id, purge=False)
         except ServerError as error:
@@ -177,14 +190,18 @@ class Uploader:
     ) -> int:
         """Send the chunks that are not confirmed yet; gives their bytes."""
         skipped = record.confirmed() if record is not None else 0
-        sent = 0
+        hasher, sent = blake3(), 0
         for index, chunk in enumerate(rechunked(content, self._chunk_bytes)):
+            if record is not None:
+                hasher.update(chunk)
             if index < skipped:
+                if record is not None and index + 1 == skipped:
+                    _check_same(record, hasher.digest())
                 continue
             self._send_chunk(file_id, index, chunk)
             sent += len(chunk)
             if record is not None:
-                record.confirm(index + 1)
+                record.confirm(index + 1, hasher.digest())
             if on_progress is not None:
                 on_progress(sent)
         return sent
@@ -245,3 +262,8 @@ def rechunked(content: Iterable[bytes], size: int) -> Iterator[bytes]:
                 yield bytes(held)
                 held.clear()
     yield bytes(held)
+
+
+def _check_same(record: Confirmed, digest: bytes) -> None:
+    if digest != record.digest():
+        raise _OtherBytes

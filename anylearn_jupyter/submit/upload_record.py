@@ -2,8 +2,9 @@
 
 A server says nothing of the chunks that it has. So each one that it confirmed is written down, and
 after a kernel that died, a network that went or a login that ended, the upload goes on behind it.
-What is counted on is that the same content makes the same bytes again: the format is part of the
-record, and under another one the upload begins anew.
+The same content makes the same bytes again only under the same format, and seldom not even then
+(see `archive`): so the format is part of the record, with a digest of what was confirmed, and where
+either is another one the upload begins anew.
 
 Notes
 -----
@@ -13,8 +14,19 @@ Source: issue "Everything quick_train can do", item 5; faults A5 and D2.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from anylearn_jupyter.submit.ledger import Ledger
+
+_SEPARATOR = "\n"
+"""Between the format and the digest, which share a column."""
+
+
+class _Row(NamedTuple):
+    content: str
+    format: str
+    digest: str
+    chunks: int
 
 
 @dataclass(frozen=True)
@@ -40,20 +52,21 @@ class UploadRecord:
 
     def confirmed(self) -> int:
         """Give how many chunks need not be sent, from the first one on."""
-        with self.ledger.transaction() as change:
-            row = change.execute(
-                "SELECT chunks FROM upload WHERE server = ? AND user_id = ? AND resource_id = ? "
-                "AND content = ? AND format = ?",
-                (*self._key, self.content, self.format),
-            ).fetchone()
-        return 0 if row is None else int(row["chunks"])
+        found = self._found()
+        return found.chunks if self._is_of_this(found) else 0
 
-    def confirm(self, chunks: int) -> None:
-        """Write down that so many chunks have been confirmed."""
+    def digest(self) -> bytes:
+        """Give the BLAKE3 of the bytes of those chunks; empty where there are none."""
+        found = self._found()
+        return bytes.fromhex(found.digest) if self._is_of_this(found) else b""
+
+    def confirm(self, chunks: int, digest: bytes) -> None:
+        """Write down that so many chunks have been confirmed, and the BLAKE3 of their bytes."""
+        kept = f"{self.format}{_SEPARATOR}{digest.hex()}"
         with self.ledger.transaction() as change:
             change.execute(
                 "INSERT OR REPLACE INTO upload VALUES (?, ?, ?, ?, ?, ?)",
-                (*self._key, self.content, self.format, chunks),
+                (*self._key, self.content, kept, chunks),
             )
 
     def forget(self) -> None:
@@ -66,13 +79,23 @@ class UploadRecord:
 
     def is_of_another_format(self) -> bool:
         """Whether chunks have been confirmed that would not fit those of this upload."""
+        found = self._found()
+        return bool(found.chunks) and not self._is_of_this(found)
+
+    def _is_of_this(self, found: _Row) -> bool:
+        return (found.content, found.format) == (self.content, self.format)
+
+    def _found(self) -> _Row:
         with self.ledger.transaction() as change:
             row = change.execute(
-                "SELECT content, format FROM upload WHERE server = ? AND user_id = ? "
+                "SELECT content, format, chunks FROM upload WHERE server = ? AND user_id = ? "
                 "AND resource_id = ?",
                 self._key,
             ).fetchone()
-        return row is not None and (row["content"], row["format"]) != (self.content, self.format)
+        if row is None:
+            return _Row("", "", "", 0)
+        kind, _, digest = row["format"].partition(_SEPARATOR)
+        return _Row(row["content"], kind, digest, int(row["chunks"]))
 
     @property
     def _key(self) -> tuple[str, str, str]:
