@@ -157,6 +157,12 @@ class Monitor:
             self.ask(retired.retire)
         self._send_soon()
 
+    def hide(self, display: Display) -> None:
+        """Keep a display up to date no longer; it is not told."""
+        with self._lock:
+            for shown in (self._of_many, *(one.displays for one in self._followed.values())):
+                shown[:] = [known for known in shown if known is not display]
+
     def ask(self, work: Callable[[], None]) -> None:
         """Let the sender thread do something short, before its next round."""
         self._asked.append(work)

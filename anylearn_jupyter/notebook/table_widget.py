@@ -4,8 +4,9 @@ What is small and has to survive a reload of the page are traits. The rows are m
 
 - to the page, ``rows``: a number that counts up (`seq`), the rows that have changed since the last
   one, and what is new of the row that is open. What the page misses it asks for with ``hello``.
-- from the page: ``hello``, ``open`` (a row, for its last lines), ``stop`` (rows that the user has
-  confirmed), ``retry`` (what failed).
+- to the page, ``card``: which widget is the card of a row that was asked for.
+- from the page: ``hello``, ``open`` (a row, for its last lines), ``card`` (a row), ``stop`` (rows
+  that the user has confirmed), ``retry`` (what failed).
 
 The page's messages are only put down for the sender thread of the monitor, which is also the only
 one that sends; the server is asked in threads of their own.
@@ -30,6 +31,7 @@ from anylearn_jupyter.notebook.table import bundle
 from anylearn_jupyter.notebook.table_rows import Row, row_of, servers_text
 from anylearn_jupyter.notebook.task_view import TaskView
 from anylearn_jupyter.notebook.twin_output import Publisher, TwinOutput
+from anylearn_jupyter.notebook.widget import TaskCard
 from anylearn_jupyter.submit.sweep_ranking import mode_of, series_of
 from anylearn_jupyter.submit.task_group import TaskGroup
 
@@ -76,7 +78,7 @@ class GroupTable(PageWidget):
     Source: notebook spec, "The views"; faults F4, F9; notebook-views guide, section 7.
     """
 
-    _esm = page_module(("words", "colors", "table_store", "table"))
+    _esm = page_module(("words", "colors", "table_store", "table_row", "table"))
     _css = page_styles(("task", "table"))
     group_id = traitlets.Unicode().tag(sync=True)
     header = traitlets.Dict().tag(sync=True)
@@ -105,6 +107,9 @@ class GroupTable(PageWidget):
         elif kind == "open":
             place = content.get("place")
             monitor().ask(lambda: feed.open_row(place if isinstance(place, int) else None))
+        elif kind == "card":
+            place = content.get("place")
+            monitor().ask(lambda: feed.show_card(place if isinstance(place, int) else None))
         elif kind == "stop":
             places = content.get("places")
             if isinstance(places, list):
@@ -134,6 +139,7 @@ class TableFeed:
         self._told_series = 0
         self._open: int | None = None
         self._open_version = -1
+        self._card: TaskCard | None = None
 
     # Display; the sender thread.
 
@@ -154,6 +160,7 @@ class TableFeed:
 
     def begin_again(self) -> None:
         """Send what a page needs that has nothing: all rows."""
+        self.show_card(None)
         self._named = [""] * len(self._named)
         self._told_series = 0
         self._open_version = -1
@@ -165,8 +172,22 @@ class TableFeed:
         """Show the last lines of one task from now on, or of none."""
         self._open = place if place is not None and 0 <= place < len(self._versions) else None
         self._open_version = -1
+        self.show_card(None)
         if self._open is not None:
             self._send_rows(())
+
+    def show_card(self, place: int | None) -> None:
+        """Make the card of one task, which the page draws within the table, or none."""
+        if self._card is not None:
+            monitor().hide(self._card.feed)
+            self._card.close()
+            self._card = None
+        if place is None or not 0 <= place < len(self._versions):
+            return
+        task = self._followed.group.tasks[place]
+        self._card = TaskCard(task, self._followed.views[place])
+        monitor().show(task, self._card.feed)
+        self._table.send({"k": "card", "p": place, "model": self._card.model_id})
 
     def _send_rows(self, places: Sequence[int], *, begin: bool = False) -> None:
         rows: list[dict[str, Any]] = []

@@ -129,6 +129,22 @@ def test_a_sweep_lives_in_one_table_and_survives_a_reload(
     assert detail.locator(".anl-sweep-line span").first.evaluate("(e) => e.style.color") != ""
     picture(notebook, live, "table-open-row")
 
+    # Its card, with curves and the whole log, within the table.
+    press(live, "Show its card")
+    card = detail.locator(".anl-card")
+    expect(card).to_contain_text("parameters", timeout=TIMEOUT_MS)
+    expect(card.get_by_role("figure", name="val_loss 1.52")).to_be_visible()
+    picture(notebook, live, "table-open-card")
+    expect(detail.locator(".anl-sweep-lines")).to_be_hidden()
+    press(live, "Hide its card")
+    expect(card).to_have_count(0)
+    expect(detail.locator(".anl-sweep-lines")).to_be_visible()
+    press(live, "Show its card")
+    expect(card).to_contain_text("parameters")
+    press(live, "Close")
+    expect(card).to_have_count(0)
+    expect(grid).to_be_focused()
+
     # Reload: everything is back and goes on.
     notebook.save()
     notebook.reload()

@@ -4,7 +4,7 @@
 //
 // Rows have one height, and of them only those in sight exist. Every word of a task's is a text node.
 
-import { writeLine } from './colors.js';
+import { OpenRow, button } from './table_row.js';
 import { TableStore } from './table_store.js';
 import { count, durationText, make, numberText } from './words.js';
 
@@ -30,12 +30,6 @@ const PHASES = [
 const WORD_OF_PHASE = new Map(/** @type {[string, string][]} */ (PHASES));
 
 let lastTableNumber = 0;
-
-function button(text, className = '') {
-  const made = make('button', `anl-button ${className}`.trim(), text);
-  made.setAttribute('type', 'button');
-  return made;
-}
 
 class TableView {
   constructor(store, root) {
@@ -77,11 +71,16 @@ class TableView {
     this.notice.setAttribute('role', 'status');
     this.buildGrid();
     this.empty = make('div', 'anl-sweep-empty', 'No training fits the filter.');
-    this.detail = make('section', 'anl-sweep-detail');
-    this.detail.setAttribute('aria-label', 'The training that is open');
+    this.openRow = new OpenRow(this.store, {
+      stop: (row) => this.askStopping([row.place], `Stop ${row.name}?`, 'Stop it'),
+      close: () => {
+        this.store.open(-1);
+        this.grid.focus();
+      },
+    });
     this.card.append(
       top, this.bar, this.chips, this.best, this.tools, this.confirm, this.notice, this.grid,
-      this.empty, this.detail,
+      this.empty, this.openRow.element,
     );
     this.root.append(this.card);
   }
@@ -301,7 +300,7 @@ class TableView {
     this.writeHead();
     this.empty.hidden = this.order.length > 0 || !store.rows.length;
     this.paint();
-    this.writeDetail();
+    this.openRow.write();
     this.card.dataset.kernelMs = String(store.kernelMs); // of when this is; the benchmark reads it
   }
 
@@ -605,67 +604,6 @@ class TableView {
     event.stopPropagation();
   }
 
-  writeDetail() {
-    const { store } = this;
-    const row = store.rows[store.openPlace];
-    this.detail.hidden = !row;
-    if (!row) {
-      this.shownPlace = -1;
-      return;
-    }
-    if (this.shownPlace !== row.place || this.shownId !== row.id) this.buildDetail(row);
-    this.stopOne.hidden = row.ended;
-    this.stopOne.disabled = store.dead || store.doing;
-    const { opened } = store;
-    if (!opened || opened.p !== row.place || opened === this.shownOpened) return;
-    this.shownOpened = opened;
-    this.cause.hidden = !opened.cause.length;
-    this.cause.textContent = opened.cause.join('\n');
-    const lines = opened.lines.length;
-    this.logTitle.textContent = lines
-      ? `Log, the last ${lines} of ${count(opened.count, 'line')}`
-      : 'Nothing written yet.';
-    this.lines.textContent = '';
-    for (const text of opened.lines) {
-      const line = make('div', 'anl-sweep-line');
-      writeLine(line, text);
-      this.lines.append(line);
-    }
-    this.lines.hidden = !lines;
-  }
-
-  buildDetail(row) {
-    this.shownPlace = row.place;
-    this.shownId = row.id;
-    this.shownOpened = null;
-    this.detail.textContent = '';
-    const top = make('div', 'anl-sweep-detailtop');
-    const close = button('Close');
-    close.addEventListener('click', () => {
-      this.store.open(-1);
-      this.grid.focus();
-    });
-    this.stopOne = button('Stop this one', 'anl-stop');
-    this.stopOne.addEventListener('click', () => {
-      this.askStopping([row.place], `Stop ${row.name}?`, 'Stop it');
-    });
-    const spring = make('span', 'anl-sweep-spring');
-    top.append(make('b', 'anl-sweep-name', row.name), spring, this.stopOne, close);
-    const id = make('code', 'anl-sweep-id', row.id);
-    const hint = make('div', 'anl-faint');
-    hint.append(id, ` · %anylearn_resume ${row.id} shows its curves and its whole log`);
-    this.cause = make('pre', 'anl-sweep-cause');
-    this.cause.hidden = true;
-    this.logTitle = make('div', 'anl-faint', 'Log …');
-    this.lines = make('div', 'anl-sweep-lines');
-    this.lines.tabIndex = 0;
-    this.lines.setAttribute('role', 'log');
-    this.lines.setAttribute('aria-live', 'off');
-    this.lines.setAttribute('aria-label', 'Last lines of the log');
-    this.lines.hidden = true;
-    this.detail.append(top, hint, this.cause, this.logTitle, this.lines);
-  }
-
   // Questions.
 
   askQuestion(text, yes, act, from) {
@@ -761,6 +699,7 @@ class TableView {
   dispose() {
     this.gone = true;
     this.sizes.disconnect();
+    this.openRow.dispose();
     this.watcher?.disconnect();
     if (this.hidden) this.hidden.style.display = '';
     this.store.listeners.delete(this.listener);

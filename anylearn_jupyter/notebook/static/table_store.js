@@ -13,6 +13,7 @@ export class TableStore {
     this.choice = ''; // the metric that is shown until the reader chooses
     this.opened = null; // what is known of the open row
     this.openPlace = -1;
+    this.card = null; // {p, model}: the newest card that the kernel made
     this.version = 0; // grows with each change of the rows
     this.seq = 0;
     this.kernelMs = 0; // when the kernel sent what is here, by its clock
@@ -69,7 +70,8 @@ export class TableStore {
       this.notice = message.text;
       this.doing = message.busy;
       this.answered = true;
-    } else if (message.k === 'retired') this.retired = true;
+    } else if (message.k === 'card') this.card = message;
+    else if (message.k === 'retired') this.retired = true;
     this.tell();
   }
 
