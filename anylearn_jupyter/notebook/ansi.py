@@ -56,6 +56,8 @@ class Style:
 
         Unknown numbers are ignored; at most 32 numbers are read.
         """
+        if parameters in ("", "0"):
+            return PLAIN
         numbers = [int(n[:4]) if n else 0 for n in re.split("[;:]", parameters)[:32]]
         style, at = self, 0
         while at < len(numbers):

@@ -46,6 +46,7 @@ class LineStore:
         self.total = 0
         self._blocks: deque[_Block] = deque()
         self._open: list[str] = []
+        self._newest: list[str] = []  # the lines of the newest block, which are asked for soonest
         self._open_characters = 0
         self._packed_characters = 0
 
@@ -68,7 +69,7 @@ class LineStore:
         first = self.total - len(self._open)
         self._blocks.append(_Block(first, len(self._open), self._open_characters, packed))
         self._packed_characters += self._open_characters
-        self._open, self._open_characters = [], 0
+        self._newest, self._open, self._open_characters = self._open, [], 0
         while len(self._blocks) > 1 and (
             self.total - self._blocks[0].first - self._blocks[0].count >= HELD_LINES
             or self._packed_characters > HELD_CHARACTERS
@@ -90,7 +91,8 @@ class LineStore:
         for block in self._blocks:
             if block.first + block.count > first and block.first < end:
                 start = max(first - block.first, 0)
-                found += block.lines()[start : end - block.first]
+                lines = self._newest if block is self._blocks[-1] else block.lines()
+                found += lines[start : end - block.first]
         start = max(first - (self.total - len(self._open)), 0)
         found += self._open[start : max(end - (self.total - len(self._open)), 0)]
         return first, found

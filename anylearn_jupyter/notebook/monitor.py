@@ -44,6 +44,8 @@ MAX_TABLES = 12
 """Displays of several tasks that are kept up to date; the oldest retires for a new one."""
 
 _JOIN_S = 5.0
+# While a task writes on, the next piece comes within this; so what is sent is not old already.
+_FRESH_S = 0.025
 _CLOSED = (
     "This view stands still, since anylearn_jupyter was unloaded; the task goes on. "
     "%reload_ext anylearn_jupyter and %anylearn_resume show it again."
@@ -106,6 +108,7 @@ class Monitor:
         self._sender: threading.Thread | None = None
         self._asked: deque[Callable[[], None]] = deque()
         self._wake = threading.Event()
+        self._came = threading.Event()
         self._closed = threading.Event()
         self.background = Background()
 
@@ -256,6 +259,7 @@ class Monitor:
 
     def _take(self, followed: _Followed, event: Event) -> None:
         followed.view.take(event)
+        self._came.set()
         self._wake.set()
         if event.detail is not None:
             for task in list(followed.tasks):
@@ -293,6 +297,9 @@ class Monitor:
                     self._sender = None
                     return
             self._closed.wait(max(TICK_S, displays / MESSAGES_A_SECOND))
+            if self._came.is_set():
+                self._came.clear()
+                self._came.wait(_FRESH_S)
 
     def _round(self) -> tuple[int, float | None]:
         """Refresh every display once; say how many there are, and when the next one is due."""

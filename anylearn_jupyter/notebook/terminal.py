@@ -28,6 +28,10 @@ _MAX_HELD = 256
 # line read as another one), and halves of surrogate pairs, which no JSON can carry.
 _DANGEROUS = "\x00-\x07\x0b\x0c\x0e-\x1f\x7f-\x9f\u2028-\u202e\u2066-\u2069\ud800-\udfff"
 _NEEDS_CARE = re.compile(f"[{_DANGEROUS}\x08\r]")
+_DANGER_IN_COLOURS = re.compile(f"[{_DANGEROUS}]")
+_SHORT_SGR = re.compile(r"\x1b\[[0-9;:]{0,64}m")
+_LEADING_SGR = re.compile(r"(?:\x1b\[[0-9;:]*m)*")
+_RESET = "\x1b[0m"
 _TOKEN = re.compile(
     r"(?P<sgr>\x1b\[[0-9;:]{0,64}m)"
     r"|(?P<string>\x1b[\]PX^_]|[\x90\x98\x9d-\x9f])"
@@ -112,7 +116,7 @@ class TerminalText:
             self._write(piece)
             line = self._whole_line()
             self._begin_line()
-            if not plain(line).startswith(METRIC_MARK):
+            if not _is_report(line):
                 finished.append(line)
         self._write(pieces[-1])
         return finished
@@ -124,7 +128,7 @@ class TerminalText:
         if len(pieces) == 1:
             return []
         first = self._whole_line()
-        finished = [] if plain(first).startswith(METRIC_MARK) else [first]
+        finished = [] if _is_report(first) else [first]
         for line in pieces[1:-1]:
             if len(line) > MAX_LINE:
                 self._begin_line()
@@ -141,11 +145,13 @@ class TerminalText:
         self._in_string = False
         line = self._whole_line()
         self._begin_line()
-        return [line] if line and not plain(line).startswith(METRIC_MARK) else []
+        return [line] if line and not _is_report(line) else []
 
     def _clean(self, text: str) -> str:
         """Remove all but text, line ends, carriage returns, backspaces, tabs and colours."""
         self._held = ""
+        if not self._in_string and not _DANGER_IN_COLOURS.search(_SHORT_SGR.sub("", text)):
+            return text  # colours alone, as in most logs that need care
         kept: list[str] = []
         at = 0
         while at < len(text):
@@ -204,8 +210,11 @@ class TerminalText:
             self._line = ""
         self._append(part)
         if colored:
-            for match in SGR.finditer(part):
-                self.style = self.style.after(match[1])
+            reset = part.rfind(_RESET)
+            style = self.style if reset < 0 else PLAIN
+            for match in SGR.finditer(part, max(reset, 0)):
+                style = style.after(match[1])
+            self.style = style
 
     def _append(self, part: str) -> None:
         if "\x1b" in part and self._line.count("\x1b") + part.count("\x1b") > MAX_SEQUENCES:
@@ -221,10 +230,21 @@ class TerminalText:
     def _whole_line(self) -> str:
         if not self._line:
             return ""
-        line = self._line_style.sequence() + self._line
+        line = self._line
+        if self._line_style is not PLAIN:
+            line = self._line_style.sequence() + line
         if self._cut_bytes:
             line += f"\x1b[0;2m … {size_text(self._cut_bytes)} cut"
         return line
+
+
+def _is_report(line: str) -> bool:
+    """Whether a line is a report of a metric, which views hide."""
+    start = 0
+    if line.startswith("\x1b"):
+        leading = _LEADING_SGR.match(line)
+        start = leading.end() if leading is not None else 0
+    return line.startswith(METRIC_MARK[0], start) and plain(line).startswith(METRIC_MARK)
 
 
 def _take_back(line: str) -> str:
