@@ -57,6 +57,15 @@ class LineStore:
 
     def append(self, lines: Sequence[str]) -> None:
         """Add lines, none of which holds a line end."""
+        characters = sum(map(len, lines)) + len(lines)
+        if (
+            len(self._open) + len(lines) < _BLOCK_LINES
+            and self._open_characters + characters < _BLOCK_CHARACTERS
+        ):
+            self._open += lines
+            self._open_characters += characters
+            self.total += len(lines)
+            return
         for line in lines:
             self._open.append(line)
             self._open_characters += len(line) + 1

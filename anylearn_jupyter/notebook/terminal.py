@@ -92,6 +92,10 @@ class TerminalText:
         """Whether nothing is open: the next character begins a new line."""
         return not (self._line or self._held or self._returned or self._in_string)
 
+    @property
+    def _begun(self) -> bool:
+        return bool(self._line or self._returned or self._cut_bytes)
+
     def feed(self, text: str) -> list[str]:
         """Take the next piece of the log and return the lines that it finished.
 
@@ -113,9 +117,12 @@ class TerminalText:
         pieces = text.split("\n")
         finished: list[str] = []
         for piece in pieces[:-1]:
-            self._write(piece)
-            line = self._whole_line()
-            self._begin_line()
+            if self._line_style is PLAIN is self.style and not self._begun and _is_alone(piece):
+                line = piece
+            else:
+                self._write(piece)
+                line = self._whole_line()
+                self._begin_line()
             if not _is_report(line):
                 finished.append(line)
         self._write(pieces[-1])
@@ -238,10 +245,22 @@ class TerminalText:
         return line
 
 
+def _is_alone(piece: str) -> bool:
+    """Whether a line is kept as it is, and leaves no colour switched on."""
+    if "\r" in piece or "\b" in piece or len(piece) > MAX_LINE:
+        return False
+    last = piece.rfind("\x1b")
+    return last < 0 or (
+        piece.startswith(_RESET, last) and piece.count("\x1b", 0, last) < MAX_SEQUENCES
+    )
+
+
 def _is_report(line: str) -> bool:
     """Whether a line is a report of a metric, which views hide."""
     start = 0
     if line.startswith("\x1b"):
+        if line[line.find("m") + 1 :][:1] not in ("\x1b", METRIC_MARK[0]):
+            return False
         leading = _LEADING_SGR.match(line)
         start = leading.end() if leading is not None else 0
     return line.startswith(METRIC_MARK[0], start) and plain(line).startswith(METRIC_MARK)
