@@ -244,7 +244,7 @@ def test_only_named_variables_travel(monkeypatch: pytest.MonkeyPatch) -> None:
         ("", "There is nothing to run"),
         ("train.py -m pkg", "both say what to run"),
         ("train.py --entrypoint x", "both say what to run"),
-        ("train.ipynb", "is a notebook"),
+        ("train.ipynb --algorithm-id ALGO1", "leave out --algorithm-id"),
         ("train.sh", "--entrypoint"),
         ("-m not/a/module", "names no module"),
         ("/elsewhere/train.py", "--algorithm-dir /elsewhere"),

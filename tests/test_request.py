@@ -94,6 +94,7 @@ def test_the_same_data_elsewhere_is_the_same() -> None:
         {"env": (("A", "1"), ("B", "3"))},
         {"env": (("A", "2"), ("B", "1"))},
         {"env": ()},
+        {"notebook": "train.ipynb", "entrypoint": "python anylearn_notebook.py train.ipynb o -"},
         {"secrets": ("HF_TOKEN",)},
         {"output": "elsewhere"},
         {"output": None},

@@ -170,6 +170,8 @@ def _what(request: TrainRequest) -> Iterator[str]:
     entrypoint = request.entrypoint
     if request.code_cell is not None:
         yield "--code"
+    elif request.notebook is not None:
+        yield word(request.notebook)
     elif entrypoint is not None:
         script, module = entry_script(entrypoint), entry_module(entrypoint)
         if script is not None and entrypoint == entry_command(script) and script[0] not in "-~/":
@@ -270,7 +272,7 @@ def _unsaid(request: TrainRequest) -> Iterator[str]:
 
 def _parameter(name: str, text: str, request: TrainRequest) -> str | None:
     """Write the line of one value, given as shell text; None where there is none."""
-    if request.code_cell is not None and request.code_cell.assigned:
+    if request.python_values:
         return f"{name} = {{{text}}}"
     if text == "":
         return value_line_of_flag(name)

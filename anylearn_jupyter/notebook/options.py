@@ -26,7 +26,8 @@ TRAIN_ARGUMENTS: tuple[ArgDecorator, ...] = (
         "entry",
         nargs="*",
         metavar="ENTRY",
-        help="the script to train, such as train.py, which runs as `python train.py`",
+        help="what to train: a script such as train.py, which runs as `python train.py`, or a "
+        "notebook such as train.ipynb, which is executed",
     ),
     argument("-m", "--module", metavar="MODULE", help="train a module, as `python -m MODULE`"),
     argument("--entrypoint", metavar="COMMAND", help="the whole shell command, instead of ENTRY"),

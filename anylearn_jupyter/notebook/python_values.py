@@ -62,6 +62,28 @@ def python_values(
     return Values(tuple(values.items()), raw_text(layers.raw), entrypoint, "--", " ")
 
 
+def notebook_values(
+    layers: Layered,
+    data: tuple[DataInput, ...],
+    entrypoint: str,
+    known: Mapping[str, object] | None,
+    notebook: str,
+) -> Values:
+    """Write the values of a notebook; see `python_values`.
+
+    Raises
+    ------
+    OptionError
+        There are arguments of a command line, too, which a notebook has not.
+    """
+    if layers.raw:
+        raise OptionError(
+            f"`{raw_text(layers.raw)}`: {notebook} has no command line; write a parameter as a "
+            "line NAME = value."
+        )
+    return python_values(layers, data, entrypoint, known, notebook)
+
+
 def value_source(parameter: Parameter, default: object = UNKNOWN, script: str = "") -> str:
     """Write a value as Python source.
 

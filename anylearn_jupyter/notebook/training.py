@@ -8,7 +8,8 @@ from __future__ import annotations
 import argparse
 import keyword
 import shlex
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from anylearn_jupyter.client.connection import chosen_server
@@ -28,14 +29,17 @@ from anylearn_jupyter.notebook.inputs import (
     uploader,
     variables,
 )
-from anylearn_jupyter.notebook.python_values import python_values
+from anylearn_jupyter.notebook.notebook_entry import notebook_command, read_notebook
+from anylearn_jupyter.notebook.python_values import notebook_values, python_values
 from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
 from anylearn_jupyter.notebook.swept import sweep_request, swept_points
-from anylearn_jupyter.notebook.values import SHELL_WORK, layered, values_of
-from anylearn_jupyter.submit.code_cell import CELL_SCRIPT
+from anylearn_jupyter.notebook.values import SHELL_WORK, Layered, Values, layered, values_of
+from anylearn_jupyter.submit.code_cell import CELL_SCRIPT, CodeCell
 from anylearn_jupyter.submit.command import entry_command, entry_module, entry_script
-from anylearn_jupyter.submit.request import DEFAULT_MIRROR, TrainRequest
+from anylearn_jupyter.submit.request import DEFAULT_MIRROR, DataInput, TrainRequest
 from anylearn_jupyter.submit.sweep_request import SweepRequest
+
+_NOTEBOOK = ".ipynb"
 
 
 @dataclass(frozen=True)
@@ -85,21 +89,14 @@ def training(
     options = GivenOptions(given, names)
     algorithm_id = options.text("algorithm_id")
     directory = _directory(options, algorithm_id)
-    entrypoint = _entrypoint(options, directory)
     data = mounted(options)
-    cell = _cell(options, directory, body)
-    parser, note = _script_parser(entrypoint, directory, options, cell)
-    layers = layered(options, read_body(body if cell is None else cell.head, names))
+    run = _run(options, directory, data, body)
+    layers = layered(options, read_body(run.head, names))
     points = swept_points(options, layers)
-    values, *more = [
-        python_values(one, data, entrypoint or "")
-        if cell is not None and cell.code.assigned
-        else values_of(options, one, data, parser, entrypoint or "")
-        for one in (layers.at(dict(point)) for point in points or [()])
-    ]
+    values, *more = [run.values(options, layers.at(dict(point)), data) for point in points or [()]]
     project_id, project_name = project(options)
     request = TrainRequest(
-        entrypoint=values.entrypoint or entrypoint,
+        entrypoint=values.entrypoint or run.entrypoint,
         algorithm_dir=directory,
         algorithm_id=algorithm_id,
         algorithm_git_ref=options.text("algorithm_git_ref"),
@@ -123,14 +120,15 @@ def training(
         include=options.texts("include"),
         exclude=options.texts("exclude"),
         server=_server(options, configured_server),
-        code_cell=None if cell is None else cell.code,
+        code_cell=run.cell and replace(run.cell, swept=tuple(layers.dimensions)),
+        notebook=run.notebook,
         polling_s=polling_s(options),
         uploader=uploader(options),
     )
     sweep = None
     if points:
         sweep = sweep_request(options, request, list(zip(points, [values, *more], strict=True)))
-    return Training(request, (note,) if note and values.given else (), sweep)
+    return Training(request, (run.note,) if run.note and values.given else (), sweep)
 
 
 def script_of(given: argparse.Namespace, body: str, names: Names) -> tuple[str, Reading | None]:
@@ -193,6 +191,76 @@ def _directory(options: GivenOptions, algorithm_id: str | None) -> Path | None:
     return directory
 
 
+@dataclass(frozen=True)
+class _Run:
+    """What is run, and what is known of it.
+
+    Attributes
+    ----------
+    entrypoint : str or None
+        The shell command; None for the algorithm's own.
+    head : str
+        The cell's lines of values.
+    parser : ScriptParser or None
+        What reads its command line, where that is known.
+    note : str
+        What the user should know who gives values; may be empty.
+    cell : CodeCell or None
+        The cell's own code.
+    notebook : str or None
+        The notebook that is executed.
+    known : Mapping or None
+        Its parameters with their defaults.
+    """
+
+    entrypoint: str | None
+    head: str
+    parser: ScriptParser | None = None
+    note: str = ""
+    cell: CodeCell | None = None
+    notebook: str | None = None
+    known: Mapping[str, object] | None = None
+
+    def values(self, options: GivenOptions, layers: Layered, data: tuple[DataInput, ...]) -> Values:
+        """Write the values as it takes them."""
+        entrypoint = self.entrypoint or ""
+        if self.notebook is not None:
+            return notebook_values(layers, data, entrypoint, self.known, self.notebook)
+        if self.cell is not None and self.cell.assigned:
+            return python_values(layers, data, entrypoint)
+        return values_of(options, layers, data, self.parser, entrypoint)
+
+
+def _run(
+    options: GivenOptions, directory: Path | None, data: tuple[DataInput, ...], body: str
+) -> _Run:
+    """Find out what a cell runs."""
+    entrypoint = _entrypoint(options, directory)
+    notebook = _notebook(options, directory)
+    if notebook is not None and directory is not None:
+        found = read_notebook(directory / notebook, notebook)
+        command = notebook_command(notebook, options.text("output"), data)
+        return _Run(command, body, note=found.note, notebook=notebook, known=found.known)
+    cell = _cell(options, directory, body)
+    parser, note = _script_parser(entrypoint, directory, options, cell)
+    if cell is None:
+        return _Run(entrypoint, body, parser, note)
+    return _Run(entrypoint, cell.head, parser, note, cell.code)
+
+
+def _notebook(options: GivenOptions, directory: Path | None) -> str | None:
+    """Name the notebook that is the entry, relative to the code directory; None for any other."""
+    entry = _entry(options)
+    if entry is None or not entry.endswith(_NOTEBOOK):
+        return None
+    if directory is None or options.given.algorithm_id is not None:
+        raise OptionError(
+            f"{entry} is a notebook of a code directory; leave out --algorithm-id, or name a "
+            "script of that code."
+        )
+    return _relative(entry, directory)
+
+
 def _entrypoint(options: GivenOptions, directory: Path | None) -> str | None:
     entry, module = _entry(options), options.text("module")
     command = options.text("entrypoint")
@@ -210,6 +278,8 @@ def _entrypoint(options: GivenOptions, directory: Path | None) -> str | None:
         raise OptionError(f"{' and '.join(ways)} both say what to run; leave one of them out.")
     if options.given.code:
         return entry_command(CELL_SCRIPT)
+    if entry is not None and entry.endswith(_NOTEBOOK):
+        return None
     if entry is not None:
         return entry_command(_relative(entry, directory))
     if module is not None:
@@ -243,13 +313,7 @@ def _entry(options: GivenOptions) -> str | None:
             f"{extra!r} is no option; arguments of the script stand below the line "
             f"`%%anylearn_train {words[0]}`, as the line `{line}`."
         )
-    entry = words[0]
-    if entry.endswith(".ipynb"):
-        raise OptionError(
-            f"{entry!r} is a notebook, which this version cannot train yet; save its code as a "
-            "script (File, Save and Export Notebook As, Executable Script) and train that."
-        )
-    return entry
+    return words[0]
 
 
 def _relative(entry: str, directory: Path | None) -> str:

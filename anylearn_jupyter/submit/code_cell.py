@@ -22,6 +22,7 @@ CELL_SCRIPT = "anylearn_cell.py"
 """The name under which a cell travels, in the root of the code."""
 
 _ABOVE = "#"
+_ARGV = '__import__("sys").argv'
 
 
 @dataclass(frozen=True)
@@ -36,11 +37,15 @@ class CodeCell:
         How many lines of the cell are above it, the magic's own included.
     assigned : bool
         Whether values are assignments on top of the code; else they are its command line.
+    swept : tuple of str
+        Those of the assigned values that differ between the trainings of a sweep, which have one
+        code: they come by the command line.
     """
 
     source: str
     lines_above: int
     assigned: bool
+    swept: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         """Give it as it is kept in the ledger."""
@@ -49,7 +54,8 @@ class CodeCell:
     @classmethod
     def from_json(cls, data: Mapping[str, Any]) -> CodeCell:
         """Read what `to_json` gave; keys of a newer program are ignored."""
-        return cls(**{name: data[name] for name in cls.__dataclass_fields__ if name in data})
+        own = {name: data[name] for name in cls.__dataclass_fields__ if name in data}
+        return cls(**{**own, "swept": tuple(own.get("swept", ()))})
 
     def script(self, values: Iterable[tuple[str, str]], mounts: Sequence[str]) -> str:
         """Write the file that travels.
@@ -66,9 +72,15 @@ class CodeCell:
         -----
         Source: notebook spec, "``--code``: the cell is the training script".
         """
-        lines = []
+        lines: list[str] = []
         if self.assigned:
-            lines = [*_mounted(mounts), *(f"{name} = {source}" for name, source in values)]
+            lines, at = _mounted(mounts)
+            for name, source in values:
+                if name in self.swept:
+                    lines.append(f'{name} = __import__("ast").literal_eval({_ARGV}[{at + 1}])')
+                    at += 2
+                else:
+                    lines.append(f"{name} = {source}")
         prelude = _prelude_end(self.source)
         if lines and prelude is not None:
             above = [_ABOVE] * self.lines_above
@@ -151,19 +163,21 @@ def typed_source(text: str) -> str:
     return text if "\n" not in text and "#" not in text else repr(ast.literal_eval(text))
 
 
-def _mounted(mounts: Sequence[str]) -> list[str]:
-    """Take the paths of data from the command line, where they come first (`train_command`)."""
+def _mounted(mounts: Sequence[str]) -> tuple[list[str], int]:
+    """Take the paths of data from the command line, where they come first (`train_command`).
+
+    Gives where what follows begins, too.
+    """
     counts: dict[str, int] = {}
     for name in mounts:
         if name:
             counts[name] = counts.get(name, 0) + 1
     lines, at = [], 1
     for name, count in counts.items():
-        words = '__import__("sys").argv'
         one = f"[{at + 1}]" if count == 1 else f"[{at + 1}:{at + 1 + count}]"
-        lines.append(f"{name} = {words}{one}")
+        lines.append(f"{name} = {_ARGV}{one}")
         at += 1 + count
-    return lines
+    return lines, at
 
 
 def _prelude_end(source: str) -> tuple[int, int] | None:

@@ -40,7 +40,7 @@ _NO_DIFFERENCE = (
     *("algorithm_dir", "algorithm_name", "working_dir", "task_name", "task_description"),
     *("project_id", "project_name", "server", "polling_s", "uploader", "require_clean"),
     # What the snapshot and the lists below tell.
-    *("include", "exclude", "code_cell", "algorithm_id", "algorithm_fullname"),
+    *("include", "exclude", "code_cell", "notebook", "algorithm_id", "algorithm_fullname"),
     *("algorithm_git_ref", "hyperparams", "data", "env", "secrets", "quota_request"),
 )
 

@@ -42,12 +42,24 @@ def check_script(script: str, packing: PackingList) -> None:
     if script.startswith("/"):
         return  # outside of what travels on purpose: it has to be in the environment
     if not packing.has(script):
-        raise _missing_script(script, packing)
+        raise _missing(script, packing, "entry script", ".py")
     for module, found in _modules_above(script, packing):
         raise OptionError(
             f"{script!r} imports {module!r}, which is {found} and so above the code directory "
             f"{packing.root}; submit from there with --algorithm-dir {found.parent}, or copy it."
         )
+
+
+def check_travels(notebook: str, packing: PackingList) -> None:
+    """Refuse a notebook that the task would not find.
+
+    Raises
+    ------
+    OptionError
+        It does not exist (with a name that is near), or would not travel (with the reason).
+    """
+    if not packing.has(notebook):
+        raise _missing(notebook, packing, "notebook", ".ipynb")
 
 
 def check_module(module: str, packing: PackingList) -> None:
@@ -73,21 +85,21 @@ def check_module(module: str, packing: PackingList) -> None:
         )
 
 
-def _missing_script(script: str, packing: PackingList) -> OptionError:
-    reason = packing.why_not(script)
+def _missing(path: str, packing: PackingList, what: str, end: str) -> OptionError:
+    reason = packing.why_not(path)
     if reason is not None:
-        return _stays_behind(script, reason)
-    scripts = [file.path for file in packing.files if file.path.endswith(".py")]
-    near = difflib.get_close_matches(script, scripts, n=1, cutoff=0.6)
+        return _stays_behind(path, reason, what)
+    there = [file.path for file in packing.files if file.path.endswith(end)]
+    near = difflib.get_close_matches(path, there, n=1, cutoff=0.6)
     if not near:
-        near = [path for path in scripts if path.rpartition("/")[2] == script.rpartition("/")[2]]
+        near = [one for one in there if one.rpartition("/")[2] == path.rpartition("/")[2]]
     hint = f"; did you mean {near[0]!r}?" if near else "; check its name and --algorithm-dir."
-    return OptionError(f"The entry script {script!r} does not exist in {packing.root}{hint}")
+    return OptionError(f"The {what} {path!r} does not exist in {packing.root}{hint}")
 
 
-def _stays_behind(path: str, reason: str) -> OptionError:
+def _stays_behind(path: str, reason: str, what: str = "entry script") -> OptionError:
     return OptionError(
-        f"The entry script {path!r} would not travel with the code ({reason}); bring it along with "
+        f"The {what} {path!r} would not travel with the code ({reason}); bring it along with "
         f"--include {path}."
     )
 

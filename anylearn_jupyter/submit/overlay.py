@@ -1,4 +1,6 @@
-"""The files that travel with a code directory and are not in it: a cell that is the script.
+"""The files that travel with a code directory and are not in it.
+
+These are a cell that is the script, and what executes a notebook.
 
 They are in the snapshot's tree like any other file, so the same cell beside the same files gives
 the same commit. The user's directory is not written to.
@@ -8,11 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from pathlib import Path
 
 from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.submit import notebook_runner
 from anylearn_jupyter.submit.code_cell import CELL_SCRIPT
 from anylearn_jupyter.submit.packing_list import PackedFile, PackingList
 from anylearn_jupyter.submit.request import TrainRequest
+
+NOTEBOOK_RUNNER = "anylearn_notebook.py"
+"""The name under which travels what executes a notebook, in the root of the code."""
 
 
 def overlay_of(request: TrainRequest) -> dict[str, bytes]:
@@ -24,6 +31,8 @@ def overlay_of(request: TrainRequest) -> dict[str, bytes]:
         A value cannot be put into it.
     """
     files: dict[str, bytes] = {}
+    if request.notebook is not None:
+        files[NOTEBOOK_RUNNER] = Path(notebook_runner.__file__).read_bytes()
     if request.code_cell is not None:
         values = [(name, str(value)) for name, value in request.hyperparams]
         mounts = [one.name for one in request.data]
@@ -43,8 +52,8 @@ def check_overlay(packing: PackingList, added: Mapping[str, bytes]) -> None:
     for path in added:
         if packing.has(path) or any(one.path.startswith(f"{path}/") for one in packing.files):
             raise OptionError(
-                f"The code directory has a {path!r} of its own, the name under which the cell "
-                f"travels; rename it, or leave it out with --exclude {path}."
+                f"The code directory has a {path!r} of its own, the name of a file that this task "
+                f"brings along; rename it, or leave it out with --exclude {path}."
             )
 
 

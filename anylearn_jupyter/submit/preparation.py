@@ -13,7 +13,7 @@ from anylearn_jupyter.errors import OptionError, SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.command import entry_module, entry_script
 from anylearn_jupyter.submit.data_names import check_folders
-from anylearn_jupyter.submit.entry import check_module, check_script
+from anylearn_jupyter.submit.entry import check_module, check_script, check_travels
 from anylearn_jupyter.submit.fingerprint import (
     DataReading,
     Fingerprint,
@@ -150,6 +150,8 @@ def capture(request: TrainRequest, directory: Path, home: Home) -> Snapshot:
         )
     check_output_is_free(output, captured)
     check_entry(request.entrypoint, captured)
+    if request.notebook is not None:
+        check_travels(request.notebook, captured.packing)
     return captured
 
 

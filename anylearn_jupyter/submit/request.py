@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from enum import StrEnum
@@ -142,6 +143,9 @@ class TrainRequest:
     code_cell : CodeCell or None
         A cell that is the script; it travels with the code directory. Where its values are
         assigned, `hyperparams` are Python source instead of shell text.
+    notebook : str or None
+        A notebook of the code directory that is executed; what does that travels along, and
+        `hyperparams` are Python source.
     secrets : tuple of str
         Names of variables whose values the task gets and nobody is shown; never the values.
     timeout_s : float or None
@@ -187,6 +191,7 @@ class TrainRequest:
     server: str | None = None
     working_dir: Path = field(default_factory=Path.cwd)
     code_cell: CodeCell | None = None
+    notebook: str | None = None
     secrets: tuple[str, ...] = ()
     timeout_s: float | None = None
     retries: int = 0
@@ -201,12 +206,21 @@ class TrainRequest:
     @property
     def python_values(self) -> bool:
         """Whether the values in `hyperparams` are Python source; else they are shell text."""
+        if self.notebook is not None:
+            return True
         return self.code_cell is not None and self.code_cell.assigned
 
     @property
     def arguments(self) -> tuple[tuple[str, Any], ...]:
         """The hyperparameters that stand on the command line, as shell text."""
-        return () if self.python_values else self.hyperparams
+        if not self.python_values:
+            return self.hyperparams
+        swept = None if self.code_cell is None else self.code_cell.swept
+        return tuple(
+            (name, shlex.quote(str(value)))
+            for name, value in self.hyperparams
+            if swept is None or name in swept
+        )
 
     def value_text(self, value: object) -> str:
         """Write a plain value as `hyperparams` of this request have it.
