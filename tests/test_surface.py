@@ -48,7 +48,6 @@ REQUEST = {
     "retries": "retry",
     "secrets": "secret",
     "notebook": "an ENTRY that is a notebook",
-    "kernel": "an ENTRY that is a notebook",
 }
 """Fields of a request whose option has another name, or is none."""
 
