@@ -21,10 +21,11 @@ from anylearn_jupyter.notebook.form_magic import LABELS, PICKED, folded
 from anylearn_jupyter.notebook.form_options import OptionField, chosen_parser, fields_of
 from anylearn_jupyter.notebook.form_twin import as_html
 from anylearn_jupyter.notebook.form_values import SHOWN_AT_FIRST, Values
+from anylearn_jupyter.notebook.forms import draft_of
 from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
 from anylearn_jupyter.submit.capacity import GroupCapacity, ResourceCapacity
-from anylearn_jupyter.submit.request import InputKind
+from anylearn_jupyter.submit.request import InputKind, TrainRequest
 from waiting import wait_until
 
 PARSER = parser_of(AnylearnMagics.anylearn_train)
@@ -157,13 +158,15 @@ def test_all_faults_are_found_in_the_magics_own_words() -> None:
 def test_a_fault_is_said_beside_its_control(line: str, body: str, key: str | None) -> None:
     found = checked(line, body)
     assert list(found.errors) == ([key] if key else []) or (key == "option entry" and found.general)
-    assert not found.fine
+    assert found.training is None
 
 
 def test_what_is_missing_is_no_fault_yet() -> None:
     assert checked("").missing == ("the script",)
     assert checked("train.py").missing == ("data",)
-    assert checked("train.py -d data=numbers").fine
+    assert checked("train.py -d data=numbers") == Checked(
+        training=checked("train.py -d data=numbers").training
+    )
 
 
 class Loud:
@@ -327,8 +330,9 @@ def test_another_script_brings_other_controls(shell: InteractiveShell, project: 
     (project / "two.py").write_text(SCRIPT.replace("--lr", "--rate"), encoding="utf-8")
     made = the_form(shell, "train.py", "lr = 1")
     control(made, "Script").value = "two.py"
-    wait_until(lambda: "rate" in made._values.names, 10, "the other script")
-    assert control(made, "Other lines").value == "lr = 1"
+    shown = "lr = 1"  # of which the other script knows nothing
+    wait_until(lambda: control(made, "Other lines").value == shown, 30, "the other script")
+    assert "rate" in made._values.names
     assert made.cell == "%%anylearn_train two.py\nlr = 1"
 
 
@@ -373,6 +377,35 @@ def test_resources_are_picked_with_what_is_free(shell: InteractiveShell) -> None
     assert made.cell == "%%anylearn_train train.py -d data=numbers --quota-group-name lab"
     control(made, "GPU").value = "1"
     assert made.cell == "%%anylearn_train train.py -d data=numbers -r lab:GPU=1"
+
+
+def test_whoever_chooses_by_keyboard_stays_in_the_control(
+    shell: InteractiveShell, project: Path
+) -> None:
+    made = the_form(shell, "train.py -d data=numbers")
+    groups = tuple(
+        GroupCapacity(id=name, name=name, resources=(ResourceCapacity(name=of, total=8, free=8),))
+        for name, of in (("default", "CPU"), ("lab", "GPU"))
+    )
+    made._resources.offer(Choices(groups=groups))
+    group = control(made, "Group")
+    group.value = "lab"
+    assert control(made, "Group") is group
+    assert control(made, "GPU").value == ""
+    (project / "sub.py").write_text(
+        "import argparse\np = argparse.ArgumentParser()\ns = p.add_subparsers(required=True)\n"
+        "f = s.add_parser('fit')\nf.add_argument('--lr', type=float)\n"
+        "s.add_parser('test').add_argument('--split')\np.parse_args()\n",
+        encoding="utf-8",
+    )
+    made = the_form(shell, "sub.py")
+    command = control(made, "Command")
+    command.value = "fit"
+    control(made, "lr").value = "1"
+    command.value = "test"
+    assert control(made, "Command") is command
+    assert made._values.names == {"split"}
+    assert made.cell == "%%anylearn_train sub.py\nlr = 1\ntest"
 
 
 def test_data_is_picked_in_rows(shell: InteractiveShell) -> None:
@@ -425,6 +458,25 @@ def test_headless_it_prints_the_cell(
     assert capsys.readouterr().out.endswith("%%anylearn_train train.py -n x\nlr = 1\n")
     with pytest.raises(OptionError, match="needs a notebook"):
         form("train.py")
+
+
+def test_it_begins_with_a_script_a_cell_a_request_or_a_task(project: Path) -> None:
+    request = TrainRequest(
+        entrypoint="python train.py",
+        algorithm_dir=project,
+        task_name="a b",
+        hyperparams=(("lr", "1e-3"), ("data", "x")),
+        timeout_s=90.0,
+    )
+    whole = "%%anylearn_train train.py -n 'a b' --timeout 1m30s\nlr = 1e-3\ndata = x"
+    for what, cell in (
+        (None, "%%anylearn_train"),
+        ("train.py -n x", "%%anylearn_train train.py -n x"),
+        (Path("my script.py"), "%%anylearn_train 'my script.py'"),
+        (request, whole),
+        (f"{whole}\n", whole),
+    ):
+        assert str(draft_of(PARSER, what)) == cell
 
 
 def test_parsers_of_other_options_stay_as_they_were() -> None:

@@ -10,6 +10,7 @@ from __future__ import annotations
 import threading
 import uuid
 from collections.abc import Callable
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,7 +43,6 @@ from anylearn_jupyter.notebook.form_later import Later
 from anylearn_jupyter.notebook.form_magic import MagicFields, folded
 from anylearn_jupyter.notebook.form_panel import FormPanel
 from anylearn_jupyter.notebook.form_resources import Resources
-from anylearn_jupyter.notebook.form_submit import Submitter
 from anylearn_jupyter.notebook.form_twin import FormTwin
 from anylearn_jupyter.notebook.form_values import Values
 from anylearn_jupyter.notebook.training import Training, script_of, training
@@ -51,6 +51,8 @@ if TYPE_CHECKING:
     from argparse import ArgumentParser
 
     from IPython.core.interactiveshell import InteractiveShell
+
+    from anylearn_jupyter.notebook.form_submit import Submitter
 
 TYPING_S = 0.15
 """Seconds without a key before what was typed is checked."""
@@ -121,7 +123,7 @@ class Form:
     @property
     def task(self) -> object:
         """What it submitted last: a task, or a sweep; None before that."""
-        return self._submitter.last
+        return self._submitter.last if "_submitter" in vars(self) else None
 
     # What is shown.
 
@@ -145,7 +147,6 @@ class Form:
         self._train = controls.button("Train", self._submit, "primary")
         self._preview = controls.button("Show what would be sent", self._show_plan, "quiet", "fold")
         buttons = controls.rows((self._train, self._preview), "buttons")
-        self._submitter = Submitter(self._shell, self._outlet, self._twin, self._say)
         where = (
             *(fields.field("server"), self._project, self._environment),
             self._resources.box,
@@ -353,10 +354,19 @@ class Form:
             busy = kind == "busy"
             if kind == "good":
                 self._slow.soon("data", self._look_at_data)
+                if self._choices is not None and self._choices.trouble:
+                    self._slow.soon("server", self._ask_server)
             self._train.disabled = self._preview.disabled = busy
             self._show_faults()
 
     # What is done.
+
+    @cached_property
+    def _submitter(self) -> Submitter:
+        """Submits; what it needs is imported when a button is first pressed."""
+        from anylearn_jupyter.notebook.form_submit import Submitter
+
+        return Submitter(self._shell, self._outlet, self._twin, self._say)
 
     def _wanted(self) -> Training | None:
         """Read the cell with all its expressions, as the magic does; say what is wrong with it."""

@@ -110,11 +110,6 @@ class Checked:
     later: tuple[str, ...] = ()
     training: Training | None = None
 
-    @property
-    def fine(self) -> bool:
-        """Whether it may be submitted."""
-        return not (self.errors or self.general or self.missing)
-
 
 def check(
     parser: argparse.ArgumentParser,

@@ -60,6 +60,10 @@ class Resources:
         name, amounts = asked
         self.box.children = (self._group(name), *self._amounts(name, amounts))
 
+    def _fill_amounts(self, name: str, amounts: dict[str, str]) -> None:
+        """Put the amounts of another group below its control, which whoever chooses is in."""
+        self.box.children = (self.box.children[0], *self._amounts(name, amounts))
+
     def _asked(self) -> tuple[str, dict[str, str]] | None:
         """Give the group and the amounts of the cell; None where it says them in another way."""
         if self._draft.texts("quota_group_request") or self._draft.texts("resource_request"):
@@ -116,7 +120,7 @@ class Resources:
     def _put_group(self, name: str) -> None:
         _, amounts = self._asked() or ("", {})
         self._write(name, amounts)
-        self._fill()
+        self._fill_amounts(name, amounts)
 
     def _put_amount(self, name: str, text: str) -> None:
         amount = text.strip()

@@ -52,6 +52,7 @@ class Values:
         self._fields: tuple[OptionField, ...] = ()
         self._commands: tuple[Subcommand, ...] = ()
         self._made: dict[str, widgets.Widget] = {}
+        self._chosen_by: dict[int, tuple[tuple[str, ...], widgets.Widget]] = {}
         self._limit = SHOWN_AT_FIRST
         self._wanted = ""
         self._entrypoint = ""
@@ -162,22 +163,27 @@ class Values:
     # Beside them.
 
     def _choosers(self) -> list[widgets.Widget]:
-        """Make a list for each level of subcommands."""
-        return [
-            self._controls.choice(
-                f"command {level}",
-                "Command",
-                [("", ""), *((one, one) for one in command.names)],
-                command.chosen,
-                partial(self._choose, command.chosen),
-                hint="a subcommand of the script, with options of its own",
-            )
-            for level, command in enumerate(self._commands)
-        ]
+        """Give a list for each level of subcommands; one that is there stays, with who is in it."""
+        for level, command in enumerate(self._commands):
+            known = self._chosen_by.get(level)
+            if known is None or known[0] != command.names:
+                self._chosen_by[level] = command.names, self._chooser(level, command)
+        return [self._chosen_by[level][1] for level in range(len(self._commands))]
 
-    def _choose(self, old: str, name: str) -> None:
-        if old:
-            self._draft.put_value(old, None)
+    def _chooser(self, level: int, command: Subcommand) -> widgets.Widget:
+        return self._controls.choice(
+            f"command {level}",
+            "Command",
+            [("", ""), *((one, one) for one in command.names)],
+            command.chosen,
+            partial(self._choose, level),
+            hint="a subcommand of the script, with options of its own",
+        )
+
+    def _choose(self, level: int, name: str) -> None:
+        for one in self._commands[level:]:
+            if one.chosen:
+                self._draft.put_value(one.chosen, None)
         if name:
             self._draft.put_value(name, "")
         self.show(self._entrypoint, self._reading)

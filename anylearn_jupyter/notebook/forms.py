@@ -94,7 +94,7 @@ def form(what: str | Path | TrainRequest | TrainTask | None = None) -> Form:
     from anylearn_jupyter.notebook.form import Form
 
     parser = _train_parser()
-    return Form(shell, parser, _draft_of(parser, what))
+    return Form(shell, parser, draft_of(parser, what))
 
 
 def _train_parser() -> argparse.ArgumentParser:
@@ -103,9 +103,10 @@ def _train_parser() -> argparse.ArgumentParser:
     return parser_of(AnylearnMagics.anylearn_train)
 
 
-def _draft_of(
+def draft_of(
     parser: argparse.ArgumentParser, what: str | Path | TrainRequest | TrainTask | None
 ) -> Draft:
+    """Read what a form is to begin with; see `form`."""
     from anylearn_jupyter.notebook.cell_text import MAGIC, cell_text
     from anylearn_jupyter.notebook.cell_words import word
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
+from browser import card_page
 from browser.accessibility import check_accessibility
 from browser.exported import open_export
 from browser.notebook_page import NotebookPage
@@ -62,14 +63,13 @@ def type_into(notebook: NotebookPage, form: Locator, label: str, text: str) -> N
     notebook.page.keyboard.insert_text(text)
 
 
-def picture(notebook: NotebookPage, form: Locator, name: str) -> None:
-    """Keep a picture of a form as an artifact of the run."""
-    notebook.screenshots.mkdir(parents=True, exist_ok=True)
+def picture(notebook: NotebookPage, form: Locator, name: str, *, for_docs: bool = False) -> None:
+    """Keep a picture of a whole form as an artifact of the run, and as one of the documentation."""
     size = notebook.page.viewport_size
     assert size is not None
     height = form.evaluate("(form) => form.scrollHeight")
     notebook.page.set_viewport_size({"width": size["width"], "height": height + 400})
-    form.screenshot(path=notebook.screenshots / f"{notebook.server.app}-{name}.png")
+    card_page.picture(notebook, form, name, for_docs=for_docs)
     notebook.page.set_viewport_size(size)
 
 
@@ -102,7 +102,7 @@ def test_is_filled_in_by_keyboard_and_trains(
         "train.py would refuse `epochs = ten`: argument --epochs: invalid int value: 'ten'.\n"
         "--epochs EPOCHS  passes over the data"
     )
-    picture(notebook, shown, "form-fault")
+    picture(notebook, shown, "form-with-a-fault", for_docs=True)
     type_into(notebook, shown, "epochs", "2")
     expect(epochs).to_have_attribute("aria-invalid", "false", timeout=TIMEOUT_MS)
 
@@ -157,6 +157,11 @@ def test_is_filled_in_by_keyboard_and_trains(
     type_into(notebook, shown, "epochs", "3")
     expect(cell_of(shown)).to_contain_text("epochs = 3")
     assert notebook.script_errors() == []
+
+    # After a restart it says that it stands still.
+    notebook.restart_kernel()
+    expect(problems).to_contain_text("The kernel of this form has ended", timeout=TIMEOUT_MS)
+    expect(cell_of(shown)).to_contain_text("epochs = 3")
 
     # Exported, it is the cell and the task.
     saved = open_export(notebook, context, "form")

@@ -7,6 +7,9 @@
  */
 
 const COPIED_MS = 2500;
+const DEAD =
+  'The kernel of this form has ended, so it stands still. Run its cell again, or copy the cell below, ' +
+  'which has all that was filled in.';
 
 function made(tag, name, text) {
   const element = document.createElement(tag);
@@ -20,6 +23,7 @@ class FormPanel {
     this.model = model;
     this.el = el;
     this.gone = false;
+    this.dead = false;
     this.build();
     this.answers = {
       'change:hints': () => this.decorate(),
@@ -27,6 +31,7 @@ class FormPanel {
       'change:required': () => this.decorate(),
       'change:cell': () => this.showCell(),
       'change:problems': () => this.showProblems(),
+      comm_live_update: () => this.checkAlive(),
     };
     for (const [event, answer] of Object.entries(this.answers)) model.on(event, answer);
     this.showCell();
@@ -57,9 +62,21 @@ class FormPanel {
     this.cell.textContent = this.model.get('cell');
   }
 
+  /** The way to the kernel has changed: it was restarted or has ended, or is there again. */
+  checkAlive() {
+    try {
+      this.model.send({ k: 'hello' });
+      this.dead = false;
+    } catch {
+      this.dead = true;
+    }
+    this.showProblems();
+  }
+
   showProblems() {
+    const problems = this.dead ? [{ kind: 'error', text: DEAD }] : this.model.get('problems');
     this.problems.replaceChildren(
-      ...this.model.get('problems').map(({ kind, text }) => {
+      ...problems.map(({ kind, text }) => {
         const item = made('li', `anl-form-problem anl-form-${kind}`, text);
         return item;
       }),
@@ -100,7 +117,7 @@ class FormPanel {
     }
     this.form = form;
     this.watcher = new MutationObserver((changes) => {
-      if (changes.some((change) => !this.isOurs(change))) this.decorate();
+      if (changes.some((change) => !this.isOurs(change))) this.decorateSoon();
     });
     this.watcher.observe(form, { childList: true, subtree: true });
     this.decorate();
@@ -114,6 +131,16 @@ class FormPanel {
       change.target.closest?.('.anl-card, .anl-table') ||
       (nodes.length > 0 && nodes.every((node) => node.classList?.contains('anl-form-hint')))
     );
+  }
+
+  /** Decorate once for all controls that come within a moment. */
+  decorateSoon() {
+    if (this.waiting) return;
+    this.waiting = true;
+    setTimeout(() => {
+      this.waiting = false;
+      if (!this.gone) this.decorate();
+    }, 20);
   }
 
   decorate() {
