@@ -240,6 +240,21 @@ def test_times_and_facts_in_words() -> None:
     )
 
 
+@pytest.mark.parametrize(
+    ("said", "text"),
+    [
+        ('[{"default": {"CPU": 2, "Memory": 8}}]', "CPU=2 Memory=8"),
+        ('{"QGRP1": {"RTX-4090": 1}}', "RTX-4090=1 of QGRP1"),
+        ('[{"default": {}}, 3, null]', None),
+        ("[" * 100_000, None),
+        ("no JSON <b>", None),
+    ],
+)
+def test_the_resources_are_what_the_server_repeats(said: str, text: str | None) -> None:
+    rows = dict(fact_rows(FACTS, replace(RUNNING, resource_request=said)))
+    assert rows.get("resources") == text
+
+
 def test_a_parameter_with_spaces_does_not_look_like_several() -> None:
     facts = replace(FACTS, params=(("schedule", "cosine with lr=2"), ("lr", "1e-3"), ("amp", "")))
     rows = dict(fact_rows(facts, RUNNING))

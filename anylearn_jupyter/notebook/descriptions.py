@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import shlex
 import time
 from collections.abc import Sequence
@@ -116,11 +117,9 @@ def _rate_text(rate: float) -> str:
     """Say how fast it goes; nothing where that is not known."""
     if rate <= 0:
         return ""
-    return (
-        f", {number_text(float(f'{rate:.2g}'))} a second"
-        if rate >= 1
-        else (f", {duration_text(1 / rate)} each")
-    )
+    if rate < 1:
+        return f", {duration_text(1 / rate)} each"
+    return f", {number_text(float(f'{rate:.2g}'))} a second"
 
 
 def latest_values(series: Sequence[tuple[str, list[Point]]]) -> list[tuple[str, str]]:
@@ -137,13 +136,18 @@ def fact_rows(facts: Facts | None, detail: TaskDetail) -> list[tuple[str, str]]:
         None for a task that was submitted elsewhere: then the server's own words have to do.
     """
     if facts is None:
-        rows = [("code", detail.algorithm_git_ref[:12]), ("command", _command(detail))]
+        rows = [
+            ("code", detail.algorithm_git_ref[:12]),
+            ("command", _command(detail)),
+            ("resources", _resources_text(detail)),
+        ]
         return [(label, one_line(text, MAX_WORDS)) for label, text in rows if text]
     rows = [("code", _code_text(facts))]
     rows += [("data", _data_text(fact)) for fact in facts.data]
     rows += [
         ("parameters", " ".join(_parameter(name, value) for name, value in facts.params)),
         ("command", facts.command or _command(detail)),
+        ("resources", _resources_text(detail)),
         ("environment", "" if facts.mirror_name == "QUICKSTART" else facts.mirror_name),
         *(("note", note) for note in facts.notes),
     ]
@@ -157,6 +161,21 @@ def _parameter(name: str, value: str) -> str:
 
 def _command(detail: TaskDetail) -> str:
     return detail.command or detail.entrypoint
+
+
+def _resources_text(detail: TaskDetail) -> str:
+    """Say what the task asked for, as the server repeats it; empty where it does not."""
+    try:
+        found = json.loads(detail.resource_request or "null")
+    except (ValueError, RecursionError):
+        return ""
+    asked = []
+    for group in found if isinstance(found, list) else [found]:
+        for name, amounts in group.items() if isinstance(group, dict) else ():
+            if isinstance(amounts, dict) and amounts:
+                words = " ".join(f"{one}={amount}" for one, amount in amounts.items())
+                asked.append(words if name == "default" else f"{words} of {name}")
+    return ", ".join(asked)
 
 
 def _code_text(facts: Facts) -> str:

@@ -53,7 +53,7 @@ def test_curves_are_read_by_mouse_and_by_keyboard(notebook: NotebookPage) -> Non
     assert box is not None
     notebook.page.mouse.move(box["x"] + box["width"] / 2, box["y"] + 60)
     expect(live.locator(".anl-dot")).to_have_count(2)
-    expect(live.locator(".anl-at")).to_have_text(re.compile(r"at (19|20|21|22)"))
+    expect(live.locator(".anl-at")).to_have_text(re.compile(r"step (19|20|21|22)"))
     picture(notebook, live, "card-values-at-a-step")
     notebook.page.mouse.move(0, 0)
     expect(live.locator(".anl-dot")).to_have_count(0)
@@ -83,6 +83,37 @@ def test_curves_are_read_by_mouse_and_by_keyboard(notebook: NotebookPage) -> Non
     check_accessibility(live)
     picture(notebook, live, "card-log-scale")
     assert notebook.script_errors() == []
+
+
+# What a page without JupyterLab's colours has: those of VS Code, or none at all.
+OTHER_PAGE = """
+([card, colors, kind]) => {
+  for (const name of getComputedStyle(card)) {
+    if (name.startsWith('--jp-')) card.style.setProperty(name, 'initial');
+  }
+  for (const name of ['layout-color1', 'ui-font-color1', 'border-color2', 'ui-font-family',
+                      'code-font-family']) card.style.setProperty('--jp-' + name, 'initial');
+  document.body.dataset.jpThemeLight = 'true';
+  document.body.classList.remove('vscode-dark');
+  if (kind) document.body.classList.add(kind);
+  for (const [name, value] of Object.entries(colors)) card.style.setProperty(name, value);
+}
+"""
+
+
+def test_a_page_without_the_colours_of_jupyterlab_is_readable(notebook: NotebookPage) -> None:
+    """VS Code's own variables, dark; then a page that has no colours to give."""
+    live = card(notebook, 1)
+    dark = {"--vscode-editor-background": "#1e1e1e", "--vscode-foreground": "#cccccc"}
+    for colors, kind, ground in (
+        (dark, "vscode-dark", "rgb(30, 30, 30)"),
+        (dict.fromkeys(dark, "initial"), "", "rgb(255, 255, 255)"),
+    ):
+        change = f"(card, [colors, kind]) => ({OTHER_PAGE})([card, colors, kind])"
+        live.evaluate(change, [colors, kind])
+        expect(live).to_have_css("background-color", ground)
+        check_accessibility(live)
+        picture(notebook, live, f"card-{kind or 'without-theme'}")
 
 
 def test_results_come_and_a_retry_with_changes_stands_below(

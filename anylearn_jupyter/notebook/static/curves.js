@@ -297,7 +297,7 @@ export class Chart {
       marks.unshift(draw('path', { d: `M${x} 8V${HEIGHT - 34}`, class: 'anl-cross' }));
     }
     this.cross.replaceChildren(...marks);
-    this.at.textContent = step === null ? '' : `at ${numberText(step)}`;
+    this.at.textContent = step === null ? '' : `step ${numberText(step)}`;
     this.describe(step, said);
   }
 
