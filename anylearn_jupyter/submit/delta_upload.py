@@ -34,7 +34,7 @@ from anylearn_jupyter.submit.data_scan import executable_in, size_in
 from anylearn_jupyter.submit.file_reading import Read, Spot, Tell
 from anylearn_jupyter.submit.fingerprint import DataReading
 
-BODY_BYTES = 6 << 20
+BODY_BYTES = 8 << 20
 """Bytes of content of one request, at most; three of these are held."""
 
 _COUNT = struct.Struct("<L")
