@@ -16,6 +16,8 @@ from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.grammar import read_setting
 from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
+from anylearn_jupyter.notebook.plan_html import plan_html
+from anylearn_jupyter.notebook.plan_view import plan_text
 from anylearn_jupyter.notebook.retrying import changed
 from anylearn_jupyter.notebook.training import training
 from anylearn_jupyter.submit.code_cell import CodeCell, python_source
@@ -211,6 +213,9 @@ def test_the_same_cell_is_the_same_commit(project: Path, of_the_engine: None) ->
     again = plan(request_of("lr = 0.5\n---\nprint(lr)"))
     other = plan(request_of("lr = 0.6\n---\nprint(lr)"))
     assert first.facts.snapshot_id == again.facts.snapshot_id != other.facts.snapshot_id
+    shown = plan(request_of("lr = 0.5\n---\nif lr:\n    print('<b>', lr)"))
+    assert "            |     print('<b>', lr)\n" in plan_text(shown)
+    assert "if lr:\n    print(&#x27;&lt;b&gt;&#x27;, lr)" in plan_html(shown)
     assert first.packing is not None
     assert first.packing.has("anylearn_cell.py")
 

@@ -232,7 +232,7 @@ def test_too_many_attempts_are_refused_here(project: Path, home: Path) -> None:
 
 def test_a_plan_says_it(project: Path, of_the_engine: None) -> None:
     text = plan_text(plan(request_of("fail.py --timeout 2h --retry 1")))
-    assert "limits    stopped after 2 h" in text
+    assert "limits    stopped after 2h" in text
     assert "started again once where it fails" in text
 
 

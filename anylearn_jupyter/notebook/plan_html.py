@@ -175,7 +175,11 @@ def _all_files(packing: PackingList) -> str:
 
 
 def _folded(title: str, lines: Iterable[str]) -> str:
-    text = "\n".join(_said(line) for line in lines)
+    return _folded_text(title, "\n".join(_said(line) for line in lines))
+
+
+def _folded_text(title: str, text: str) -> str:
+    """Fold text that is HTML already."""
     return (
         f'<details style="margin:4px 0"><summary style="cursor:pointer">{_said(title)}</summary>'
         '<pre style="background:none;color:inherit;margin:4px 0;padding:0 0 0 14px;'
@@ -187,7 +191,8 @@ def _folded(title: str, lines: Iterable[str]) -> str:
 def _script(plan: Plan) -> Iterator[str]:
     lines = script_lines(plan)
     if lines:
-        yield _section("Script", [_folded(f"{CELL_SCRIPT}, the cell itself", lines)])
+        text = html.escape("\n".join(lines))
+        yield _section("Script", [_folded_text(f"{CELL_SCRIPT}, the cell itself", text)])
 
 
 def _left_out(plan: Plan) -> Iterator[str]:
@@ -214,8 +219,6 @@ def _data(plan: Plan) -> Iterator[str]:
 def _rest(plan: Plan) -> Iterator[str]:
     if plan.request.env:
         yield _section("Variables", [_line(f"{name}={value}") for name, value in plan.request.env])
-    if plan.request.secrets:
-        yield _section("Secrets", [_line(", ".join(plan.request.secrets))])
     supervised = supervision_words(plan)
     if supervised:
         yield _section("Limits", [_line(words) for words in supervised])

@@ -64,7 +64,9 @@ def plan_text(plan: Plan, notes: Iterable[str] = ()) -> str:
     lines = ["What would be sent (nothing was):"]
     for label, texts in _rows(plan, notes):
         for number, text in enumerate(texts):
-            lines.append(f"  {label if number == 0 else '':<9} {one_line(text, CELL_LIMIT)}")
+            # A script's lines are shown as they are, with their indentation.
+            shown = text if label == "script" else one_line(text, CELL_LIMIT)
+            lines.append(f"  {label if number == 0 else '':<9} {shown}")
     return "\n".join(lines)
 
 
@@ -88,8 +90,6 @@ def _rows(plan: Plan, notes: Iterable[str]) -> Iterator[tuple[str, list[str]]]:
     yield "time", [time_words(plan)]
     if plan.request.env:
         yield "env", [f"{name}={value}" for name, value in plan.request.env]
-    if plan.request.secrets:
-        yield "secrets", [", ".join(plan.request.secrets)]
     supervised = supervision_words(plan)
     if supervised:
         yield "limits", supervised

@@ -6,7 +6,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
+from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.notebook.descriptions import duration_text
+from anylearn_jupyter.notebook.durations import duration_word
+from anylearn_jupyter.notebook.printing import CELL_LIMIT
 from anylearn_jupyter.notebook.resources_view import amount_text
 from anylearn_jupyter.notebook.terminal import size_text
 from anylearn_jupyter.submit.code_cell import CELL_SCRIPT
@@ -72,14 +75,19 @@ def code_words(plan: Plan) -> str:
 def script_lines(plan: Plan) -> list[str]:
     """Give the lines of the script that the cell becomes; none where it is no script itself."""
     text = overlay_of(plan.request).get(CELL_SCRIPT, b"").decode()
-    return text.rstrip("\n").split("\n") if text else []
+    lines = text.rstrip("\n").split("\n") if text else []
+    return [_indent(line) + one_line(line, CELL_LIMIT) for line in lines]
+
+
+def _indent(line: str) -> str:
+    return " " * (len(line.expandtabs(4)) - len(line.expandtabs(4).lstrip(" ")))
 
 
 def supervision_words(plan: Plan) -> list[str]:
     """Say how long it may run, and how often it is started again; nothing where neither is so."""
     request, words = plan.request, []
     if request.timeout_s is not None:
-        words.append(f"stopped after {duration_text(request.timeout_s)}")
+        words.append(f"stopped after {duration_word(request.timeout_s)}")
     if request.retries:
         times = "once" if request.retries == 1 else f"up to {request.retries} times"
         words.append(f"started again {times} where it fails")
