@@ -42,10 +42,23 @@ print("no end", end="")
 """
 
 
+# F2: bytes that are no UTF-8, characters in two writes, UTF-16, a lone return, no end at the end.
+ODD = r"""
+import os, time
+for _ in range(300):
+    os.write(1, b"bad \xff\xfe\xc3 byte\n")
+    os.write(1, b"split \xe6\x97"); time.sleep(0.001); os.write(1, b"\xa5 here\n")
+    os.write(1, "utf-16: wide\n".encode("utf-16-le"))
+    os.write(1, b"gone\rlone return\n\x00nul\x00\n")
+    os.write(2, b"\xf0\x9f\x98\x80 half \xf0\x9f\n")
+os.write(1, b"\xe2\x82")
+"""
+
+
 @pytest.fixture
 def talker(engine: RunningEngine, tmp_path: Path) -> Iterator[Talker]:
     made = Talker(Home(engine.home), address=engine.address)
-    made.send_code(tmp_path / "project", {"talk.py": TALK})
+    made.send_code(tmp_path / "project", {"talk.py": TALK, "odd.py": ODD})
     yield made
     disconnect()
 
@@ -101,6 +114,32 @@ def test_any_line_is_what_it_was(finished: tuple[LogReader, TaskView, list[str]]
         (3, lines[3:6]),
         (9_000, lines[9_000:9_005]),
     ]
+
+
+def test_bytes_that_are_no_text_are_marked_and_every_place_stays_right(
+    talker: Talker, monkeypatch: pytest.MonkeyPatch, small: None
+) -> None:
+    """F2, over the whole way: read as it comes, read again from anywhere, saved."""
+    monkeypatch.setattr(line_store, "HELD_LINES", 10)
+    monkeypatch.setattr(line_store, "_BLOCK_LINES", 50)
+    monkeypatch.setattr(log_anchors, "SPACING", 500)
+    monkeypatch.setattr(log_reader, "_PIECE_BYTES", 101)
+    task = find_task(talker.add_task("python odd.py"))
+    view = TaskView(task.detail)
+    lines = read(task, view)
+    reader = LogReader(task, view)
+
+    assert view.cursor == len(talker.log(task.id)), "an offset is of bytes, not of characters"
+    counted = {line: lines.count(line) for line in lines}
+    assert counted["bad \ufffd\ufffd\ufffd byte"] == 300
+    assert counted["split 日 here"] == 300
+    assert counted["utf-16: wide"] == 300
+    assert counted["lone return"] == counted["nul"] == 300
+    assert counted["😀 half \ufffd"] == 300
+    assert lines[-1] == "\ufffd"
+    for first in range(0, view.held_from, 37):
+        assert reader.lines(first, first + 5, 10**6).lines == lines[first : first + 5]
+    assert reader.chunk(None)[0] == talker.log(task.id)
 
 
 def test_a_search_goes_through_all_of_it(finished: tuple[LogReader, TaskView, list[str]]) -> None:

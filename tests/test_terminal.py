@@ -183,6 +183,17 @@ def test_nothing_but_text_and_colours_comes_out(parts: list[str], size: int) -> 
         assert "<script" not in static_html(line)
 
 
+@given(HOSTILE, st.integers(1, 7))
+def test_lines_are_the_same_however_hostile_text_is_cut(parts: list[str], size: int) -> None:
+    """Whole lines with colours are read in a quicker way, which may not be another one."""
+    text = "".join(parts)
+    terminal = TerminalText()
+    found: list[str] = []
+    for at in range(0, len(text), size):
+        found += terminal.feed(text[at : at + size])
+    assert [spans(line) for line in found + terminal.close()] == [spans(one) for one in lines(text)]
+
+
 def test_static_html_escapes_the_text_and_makes_its_own_colours() -> None:
     (line,) = lines("\x1b[31m<img src=x onerror=alert(1)>\x1b[0m & done\n")
     written = static_html(line)
