@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import json
 import os
 import subprocess
 from collections.abc import Iterator
@@ -12,8 +13,8 @@ from pathlib import Path
 
 import pytest
 
-from anylearn_jupyter.client.connection import disconnect
-from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.client.connection import connect, disconnect
+from anylearn_jupyter.errors import Denied, OptionError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.notebook.plan_html import plan_html
 from anylearn_jupyter.notebook.plan_view import plan_text
@@ -22,9 +23,10 @@ from anylearn_jupyter.submit.ignore_rules import with_ignore_rules
 from anylearn_jupyter.submit.local_imports import LeftBehind, imports_left_behind
 from anylearn_jupyter.submit.packing import packing_list
 from anylearn_jupyter.submit.pipeline import submit
-from anylearn_jupyter.submit.planning import Plan, plan
+from anylearn_jupyter.submit.planning import Plan, if_told, plan
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
 from engine_home import EngineHome, shared_engine
+from plain_gateway import PASSWORD, USER
 from repository_states import a_repository, git, write
 
 __all__ = ["shared_engine"]
@@ -202,6 +204,24 @@ def test_a_cell_that_is_the_script_is_looked_at_too(tmp_path: Path, home: Path) 
     assert "bring it along with --include helper.py" in plan_text(told)
 
 
+def test_a_notebooks_cells_are_looked_at(tmp_path: Path, home: Path) -> None:
+    code = tmp_path / "code"
+    write(code / ".gitignore", "helper.py\nother.py\n")
+    write(code / "helper.py", "x = 1")
+    write(code / "other.py", "x = 1")
+    cells: list[dict[str, object]] = [
+        {"cell_type": "code", "source": ["%matplotlib inline\n", "!ls\n", "import helper\n"]},
+        {"cell_type": "code", "source": "%%bash\nthis is no Python"},
+        {"cell_type": "markdown", "source": "import other"},
+    ]
+    write(code / "train.ipynb", json.dumps({"cells": cells, "nbformat": 4}))
+    packing = packing_list(code, home=Home())
+    found = imports_left_behind("python x.py", packing, notebook="train.ipynb")
+    assert [(one.module, one.importer) for one in found] == [("helper", "train.ipynb")]
+    write(code / "broken.ipynb", "{")
+    assert imports_left_behind("python x.py", packing, notebook="broken.ipynb") == ()
+
+
 # The server's side.
 
 
@@ -278,6 +298,29 @@ def test_a_server_that_does_not_answer_leaves_it_unknown(project: Path, home: Pa
     text = plan_text(told)
     assert text.count("unknown, as the server could not be asked") == 3
     assert "What the server already has is unknown" in text
+
+
+def test_a_plain_gateway_leaves_the_queue_unknown_and_the_rest_not(
+    shared_gateway: EngineHome, project: Path, home: Path
+) -> None:
+    connect(shared_gateway.address, username=USER, password=PASSWORD)
+    try:
+        told = plan(request_of(project))
+    finally:
+        disconnect()
+    assert told.place is not None
+    assert told.place.group.queue_length is None
+    assert "how many tasks wait is unknown" in plan_text(told)
+    assert told.upload_bytes == 1000
+    assert told.code_upload_bytes
+
+
+def test_what_a_task_does_not_depend_on_may_be_refused() -> None:
+    def denied() -> str:
+        raise Denied("You may not list the groups.")
+
+    assert if_told(denied)() is None
+    assert if_told(lambda: "told")() == "told"
 
 
 # Names of resources.

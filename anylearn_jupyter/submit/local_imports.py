@@ -9,6 +9,8 @@ from __future__ import annotations
 
 import ast
 import importlib.util
+import json
+import re
 import sys
 import sysconfig
 from collections.abc import Iterator, Mapping
@@ -26,6 +28,7 @@ MAX_SOURCE_BYTES = 2_000_000
 """A file above that is not read."""
 
 _ENDS = (".py", "/__init__.py", *EXTENSION_SUFFIXES)
+_MAGIC_LINE = re.compile(r"^([ \t]*)[%!?].*$", re.MULTILINE)
 _INSTALLED = frozenset(("site-packages", "dist-packages"))
 
 
@@ -55,6 +58,7 @@ def imports_left_behind(
     packing: PackingList,
     added: Mapping[str, bytes] | None = None,
     *,
+    notebook: str | None = None,
     same_python: bool = False,
 ) -> tuple[LeftBehind, ...]:
     """Find what the entry imports, itself or by its modules, that would not travel.
@@ -67,6 +71,8 @@ def imports_left_behind(
         What travels.
     added : Mapping, optional
         Files that travel along and are not on disk: their content by their path.
+    notebook : str, optional
+        The notebook that the entry executes: it is looked at instead, its code cells alone.
     same_python : bool, default False
         Whether the task runs with this Python, so that it finds what is installed here from a
         folder.
@@ -80,7 +86,7 @@ def imports_left_behind(
     -----
     Source: issue 4, "The packing list". What only ``if TYPE_CHECKING`` imports is not looked for.
     """
-    start = _start(entrypoint or "", packing, added or {})
+    start = notebook or _start(entrypoint or "", packing, added or {})
     if start is None:
         return ()
     return tuple(_Walk(packing, added or {}, start, same_python=same_python).found())
@@ -131,6 +137,8 @@ class _Walk:
             return self._added[path]
         place = self._packing.root / path
         try:
+            if path.endswith(".ipynb"):
+                return _code_of(place.read_bytes())
             return place.read_bytes() if place.stat().st_size <= MAX_SOURCE_BYTES else b""
         except OSError:
             return b""  # capturing the code says so, or has by now
@@ -208,6 +216,24 @@ def _is_installed_from(folder: Path) -> bool:
         if str(folder) in (line.strip() for line in lines):
             return True
     return False
+
+
+def _code_of(notebook: bytes) -> bytes:
+    """Give the code of a notebook's cells; one that is no Python but for its magics is left out."""
+    try:
+        cells = json.loads(notebook)["cells"]
+    except (ValueError, KeyError, TypeError):
+        return b""
+    found = []
+    for cell in cells if isinstance(cells, list) else ():
+        if isinstance(cell, dict) and cell.get("cell_type") == "code":
+            source = _MAGIC_LINE.sub(r"\1pass", "".join(cell.get("source") or ()))
+            try:
+                ast.parse(source)
+            except (SyntaxError, ValueError, RecursionError, MemoryError):
+                continue
+            found.append(source)
+    return "\n".join(found).encode("utf-8", "replace")
 
 
 def _candidates(name: str, places: list[str]) -> Iterator[str]:

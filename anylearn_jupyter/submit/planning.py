@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, TypeVar
 
 from anylearn_jupyter.client.connection import Connection, current_connection
 from anylearn_jupyter.config import LOCAL
 from anylearn_jupyter.entities import Resource
-from anylearn_jupyter.errors import EngineError, LoginRequired, ServerUnreachable
+from anylearn_jupyter.errors import EngineError, LoginRequired, ServerError, ServerUnreachable
 from anylearn_jupyter.submit.at_once import at_once
 from anylearn_jupyter.submit.checks import check_request
 from anylearn_jupyter.submit.code import algorithm_name_of
@@ -29,6 +30,8 @@ from anylearn_jupyter.submit.request import DataInput, TrainRequest
 from anylearn_jupyter.submit.snapshot import Snapshot
 from anylearn_jupyter.submit.survey import local_data_of
 from anylearn_jupyter.submit.task_form import TaskCommand
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,8 +141,13 @@ def _left_behind(
 ) -> tuple[LeftBehind, ...]:
     if packing is None:
         return ()
-    added = overlay_of(request)
-    return imports_left_behind(request.entrypoint, packing, added, same_python=server == LOCAL)
+    return imports_left_behind(
+        request.entrypoint,
+        packing,
+        overlay_of(request),
+        notebook=request.notebook,
+        same_python=server == LOCAL,
+    )
 
 
 def _asked(prepared: Preparation, ledger: Ledger, told: ToldProgress) -> _Answers:
@@ -152,8 +160,8 @@ def _asked(prepared: Preparation, ledger: Ledger, told: ToldProgress) -> _Answer
         api, server = connection.api, connection.server
         calls: dict[str, Any] = {
             "resources": lambda: resource_request(request, api),
-            "place": lambda: place_of(request, connection),
-            "runs": lambda: run_times(request, ledger, server, api),
+            "place": if_told(lambda: place_of(request, connection)),
+            "runs": if_told(lambda: run_times(request, ledger, server, api)),
             **{
                 f"local {number}": local_data_of(one, prepared, destination).known
                 for number, one in enumerate(local)
@@ -174,6 +182,21 @@ def _asked(prepared: Preparation, ledger: Ledger, told: ToldProgress) -> _Answer
         place=found["place"],
         run_times=found["runs"],
     )
+
+
+def if_told(call: Callable[[], T]) -> Callable[[], T | None]:
+    """Ask what a task does not depend on: None where the server does not say, whatever its reason.
+
+    What a submission needs of the server is another matter, and an error there as here.
+    """
+
+    def asked() -> T | None:
+        try:
+            return call()
+        except ServerError:
+            return None
+
+    return asked
 
 
 def _code_bytes(request: TrainRequest, captured: Snapshot, destination: Destination) -> int:
