@@ -11,6 +11,7 @@ import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
 from browser.accessibility import check_accessibility
+from browser.card_page import picture
 from browser.exported import open_export
 from browser.notebook_page import NotebookPage
 from browser.training_scripts import HARMLESS
@@ -76,11 +77,6 @@ def press(table: Locator, name: str) -> None:
     table.get_by_role("button", name=name).click()
 
 
-def picture(notebook: NotebookPage, table: Locator, name: str) -> None:
-    notebook.screenshots.mkdir(parents=True, exist_ok=True)
-    table.screenshot(path=notebook.screenshots / f"{notebook.server.app}-{name}.png")
-
-
 def test_a_sweep_lives_in_one_table_and_survives_a_reload(
     notebook: NotebookPage, tmp_path: Path
 ) -> None:
@@ -100,7 +96,7 @@ def test_a_sweep_lives_in_one_table_and_survives_a_reload(
     assert column(live, 4) == ["25 %"] * 6
     expect(live.locator(".anl-sweep-best")).to_contain_text("best val_loss1.36lr=0.1  batch=16")
     assert not notebook.cell(1).locator("[data-snap]").is_visible()
-    picture(notebook, live, "table-running")
+    picture(notebook, live, "table-of-a-sweep", for_docs=True)
 
     # Sorted by the best value, then by another metric, in its own direction.
     press(live, "Sort by val_loss, best")
