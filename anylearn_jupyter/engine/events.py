@@ -33,7 +33,7 @@ FEW_WAITING = 16
 QUEUE_PACE_S = 2.0
 """Seconds between two looks at the places of more than a few waiting tasks."""
 
-_PACE_S = 0.02
+_PACE_S = 0.04
 _PIECES_AT_ONCE = 4
 
 

@@ -45,7 +45,7 @@ MAX_TABLES = 12
 
 _JOIN_S = 5.0
 # While a task writes on, the next piece comes within this; so what is sent is not old already.
-_FRESH_S = 0.025
+_FRESH_S = 0.045
 _CLOSED = (
     "This view stands still, since anylearn_jupyter was unloaded; the task goes on. "
     "%reload_ext anylearn_jupyter and %anylearn_resume show it again."
