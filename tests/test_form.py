@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -56,9 +57,10 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def shell(home: Path) -> InteractiveShell:
+def shell(home: Path) -> Iterator[InteractiveShell]:
     """Give a shell without a kernel; widgets work in it, and nobody sees them."""
-    return InteractiveShell.instance()
+    yield InteractiveShell.instance()
+    InteractiveShell.clear_instance()
 
 
 def checked(line: str, body: str = "", **variables: Any) -> Checked:

@@ -1,7 +1,7 @@
 // @ts-check
 // Metric curves: the same panels as ../curves.py draws into the twin.
 
-import { draw, make, numberText } from './words.js';
+import { draw, make, makeReachable, numberText } from './words.js';
 
 const COLORS = ['#2f7ed8', '#d9662b', '#2a9d5c', '#b04fc4', '#a8841a', '#d64550'];
 // Lines are told apart without their colours, too.
@@ -127,7 +127,7 @@ export class Chart {
     tools.append(this.at, this.smooth, this.log);
     caption.append(this.names, tools);
     this.plot = make('div', 'anl-plot');
-    this.plot.tabIndex = 0;
+    makeReachable(this.plot);
     this.plot.setAttribute('role', 'slider');
     this.plot.setAttribute('aria-label', `${this.title} by step`);
     this.picture = draw('svg', { 'aria-hidden': 'true', height: HEIGHT });

@@ -2,7 +2,7 @@
 // The log: rows of equal height of which only those in sight exist.
 
 import { writeLine } from './colors.js';
-import { make } from './words.js';
+import { make, makeReachable } from './words.js';
 
 const ROW = 18; // pixels; the same in log.css
 const MAX_ROWS = 12; // rows in sight, at most, until the reader makes the pane taller
@@ -33,7 +33,7 @@ export class LogPane {
 
   build() {
     this.element = make('div', 'anl-log');
-    this.element.tabIndex = 0;
+    makeReachable(this.element);
     this.element.setAttribute('role', 'log');
     this.element.setAttribute('aria-live', 'off'); // a training talks more than one can listen
     this.element.setAttribute('aria-label', 'Log of the task');

@@ -23,7 +23,6 @@ export class LogPanel {
   build() {
     this.element = make('div', 'anl-logpanel');
     // In a notebook single keys are commands to it; here they are not.
-    this.element.dataset.lmSuppressShortcuts = 'true';
     this.element.addEventListener('keydown', (event) => event.stopPropagation());
     this.title = make('span', 'anl-log-title anl-faint');
     this.input = /** @type {HTMLInputElement} */ (make('input', 'anl-log-search'));

@@ -6,11 +6,10 @@
 
 import { OpenRow, button } from './table_row.js';
 import { TableStore } from './table_store.js';
-import { count, durationText, make, numberText } from './words.js';
+import { count, durationText, make, makeReachable, numberText } from './words.js';
 
 const ROW_HEIGHT = 28; // pixels; the same in table.css
 const COLUMN_GAP = 12; // pixels; the same in table.css
-const NO_SHORTCUTS = 'data-lm-suppress-shortcuts'; // or an arrow key moves to the next cell
 const SPARE_ROWS = 8;
 const MAX_NAMES = 8; // swept names that have a column of their own
 const RESORT_MS = 1000; // a table that one reads does not jump more often
@@ -107,7 +106,6 @@ class TableView {
     // What one types is for the field, and no command of the notebook's.
     for (const field of [this.filterField, this.metricSelect]) {
       field.addEventListener('keydown', (event) => event.stopPropagation());
-      field.setAttribute(NO_SHORTCUTS, 'true');
     }
     const spring = make('span', 'anl-sweep-spring');
     this.halfButton = button('Stop worst half');
@@ -149,8 +147,7 @@ class TableView {
 
   buildGrid() {
     this.grid = make('div', 'anl-sweep-grid');
-    this.grid.tabIndex = 0;
-    this.grid.setAttribute(NO_SHORTCUTS, 'true');
+    makeReachable(this.grid);
     this.grid.setAttribute('role', 'grid');
     this.grid.setAttribute('aria-label', 'Trainings');
     this.head = make('div', 'anl-sweep-head');

@@ -2,7 +2,7 @@
 // The row of a table that is open: why its training failed, its last lines, and, asked for, its card.
 
 import { writeLine } from './colors.js';
-import { count, make } from './words.js';
+import { count, make, makeReachable } from './words.js';
 
 const CARD_TRIES = 20;
 const CARD_WAIT_MS = 100;
@@ -83,7 +83,7 @@ export class OpenRow {
     this.cause.hidden = true;
     this.logTitle = make('div', 'anl-faint', 'Log …');
     this.lines = make('div', 'anl-sweep-lines');
-    this.lines.tabIndex = 0;
+    makeReachable(this.lines);
     this.lines.setAttribute('role', 'log');
     this.lines.setAttribute('aria-live', 'off');
     this.lines.setAttribute('aria-label', 'Last lines of the log');

@@ -36,7 +36,6 @@ class View {
   build() {
     this.card = make('section', 'anl-card');
     // In a notebook single keys are commands to it; here they are not.
-    this.card.dataset.lmSuppressShortcuts = 'true';
     this.card.addEventListener('keydown', (event) => event.stopPropagation());
     this.notice = make('div', 'anl-notice');
     this.notice.setAttribute('role', 'alert');

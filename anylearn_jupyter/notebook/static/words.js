@@ -4,12 +4,27 @@
 
 const SVG = 'http://www.w3.org/2000/svg';
 
+const TAKES_KEYS = ['button', 'input', 'select', 'summary', 'textarea'];
+
 /** Make an element with a class and a text. */
 export function make(name, className = '', text = '') {
   const element = document.createElement(name);
+  if (TAKES_KEYS.includes(name)) keepKeys(element);
   if (className) element.className = className;
   if (text) element.textContent = text;
   return element;
+}
+
+/** Let the keys that are pressed in an element be its own, where a notebook has commands on them. */
+export function keepKeys(element) {
+  // The commands look for the focused element itself, so that it says nothing for those within it.
+  element.dataset.lmSuppressShortcuts = 'true';
+}
+
+/** Have Tab come to an element that is no control by itself. */
+export function makeReachable(element) {
+  element.tabIndex = 0;
+  keepKeys(element);
 }
 
 export function draw(name, attributes, text = '') {
