@@ -46,7 +46,9 @@ bench-data: setup
 	@$(RUN) tools/bench_data.py
 
 bench: setup
-	@for script in bench/*.py; do echo "== $$script"; $(RUN) $$script || exit 1; done
+	@browser=$$($(RUN) tools/find_browser.py) || exit 1; missed=0; \
+	for script in $$(grep -l __main__ bench/*.py); do echo "== $$script"; \
+	ANYLEARN_CHROMIUM="$$browser" $(RUN) $$script || missed=1; done; exit $$missed
 
 docs: setup
 	@$(RUN) tools/build_docs.py
