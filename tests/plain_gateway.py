@@ -16,17 +16,35 @@ from engine_home import EngineHome
 USER, PASSWORD = "gateway-user", "correct horse / battery"
 
 BOTH_SERVERS = {
+    "test_attach",
+    "test_code_cells",
+    "test_compare",
+    "test_exact",
     "test_inputs",
     "test_objects",
     "test_pipeline",
+    "test_plan",
     "test_published_task",
+    "test_python_call",
+    "test_same_request",
     "test_submitted_at_once",
+    "test_sweep",
     "test_task",
 }
-"""Modules whose tests run with both."""
+"""Modules whose tests run with both, those that ask a server."""
 
 ONLY_ONE_SERVER = {
+    "test_a_call_trains_plans_sweeps_and_raises": "an exit code is not in the published API",
     "test_a_failure_says_how_and_shows_the_last_lines": "an exit code is not in the published API",
+    "test_each_difference_is_listed_and_nothing_else": "an exit code is not in the published API",
+    "test_what_failed_is_tried_again_in_its_place": "an exit code is not in the published API",
+    "test_the_record_tells_what_was_sent": "how long it ran is not in the published API",
+    "test_the_results_are_a_frame_that_pandas_works_with": "nor are its seconds",
+    "test_the_time_is_known_from_earlier_runs": "how long they ran is not in the published API",
+    "test_the_queue_is_what_the_engine_says": "who waits is not in the published API",
+    "test_a_plain_gateway_leaves_the_queue_unknown_and_the_rest_not": "it has its own gateway",
+    "test_so_many_run_at_once_and_no_kernel_need_live": "a plain gateway keeps no such limit",
+    "test_a_server_that_keeps_no_limit_is_said_before_anything_is_sent": "it makes one itself",
     "test_a_mistake_is_one_sentence_and_nobody_was_asked": "no engine is started",
     "test_a_server_that_is_not_there_is_said_and_nothing_is_lost": "the server is another one",
     "test_an_engine_that_cannot_start_is_said_with_its_own_words": "the engine cannot start",
@@ -46,13 +64,15 @@ ONLY_ONE_SERVER = {
 """Tests of these modules that run once, and why."""
 
 # Fixtures of the modules that close the connections of the test before.
-_BEFORE = ("nothing_left", "connected")
+_BEFORE = ("nothing_left", "connected", "of_the_engine")
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Run the tests of some modules with a plain gateway too."""
-    if metafunc.module.__name__ in BOTH_SERVERS:
-        once = metafunc.definition.originalname in ONLY_ONE_SERVER
+    module = metafunc.module
+    if module.__name__ in BOTH_SERVERS:
+        asks = not hasattr(module, "of_the_engine") or "of_the_engine" in metafunc.fixturenames
+        once = not asks or metafunc.definition.originalname in ONLY_ONE_SERVER
         modes = ["engine"] if once else ["engine", "plain"]
         metafunc.parametrize("server_mode", modes, indirect=True)
 

@@ -49,7 +49,8 @@ def project(tmp_path: Path) -> Path:
     directory = tmp_path / "project"
     write(directory / "train.py", f"print({tmp_path.name!r})\n")
     write(directory / "lib" / "model.py", "x = 1\n" * 2000)
-    write(directory / "numbers" / "a.txt", "1\n" * 500)
+    # Each test's own data, as a server keeps it: 1,000 bytes.
+    write(directory / "numbers" / "a.txt", (tmp_path.name * 500)[:1000])
     return directory
 
 
