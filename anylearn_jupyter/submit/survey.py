@@ -106,13 +106,13 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
         calls["confirmed"] = lambda: confirm_code(name, captured, destination)
     else:
         calls["code"] = lambda: load_code(request, api)
-    if request.quota_group is None:
+    if request.quota_group is None and not request.quota_request:
         del calls["resources"]  # nobody has to be asked
     found = at_once(calls)
     known = {one: found[f"local {n}"] for n, one in enumerate(local)}
     return Survey(
         mirror_id=found["mirror"],
-        resources=found.get("resources") or resource_request(request, api),
+        resources=found.get("resources"),
         algorithm=found.get("algorithm"),
         confirmed=found.get("confirmed"),
         code=found.get("code"),
