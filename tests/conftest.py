@@ -11,10 +11,15 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
 pytest_plugins = ["plain_gateway"]
+
+# Wall time says nothing of a test while others have the processors.
+settings.register_profile("without a deadline", deadline=None)
+settings.load_profile("without a deadline")
 
 SCRUBBED_PREFIXES = ("ANYLEARN_", "GIT_", "HTTP_PROXY", "HTTPS_PROXY", "http_proxy", "https_proxy")
 
