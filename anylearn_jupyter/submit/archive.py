@@ -2,10 +2,11 @@
 
 Members are in the order of their paths' bytes, relative to the dataset's directory, without entries
 for directories, with one fixed time and the executable bit. Deflate is ISA-L's level 1, on two
-threads. Whether something shrinks is decided by samples all over it: a file of at most 1 MiB is
-deflated or stored as a whole, a larger one block by block, where a block that does not shrink goes
-into deflate's own stored form. Memory does not grow with the size of the files; each member costs
-some hundred bytes until the end, where the zip's own directory is written.
+threads; small files are on one, as two would wait for Python's lock and for each other, and few of
+them on the caller's. Whether something shrinks is decided by samples all over it: a file of at most
+1 MiB is deflated or stored as a whole, a larger one block by block, where a block that does not
+shrink goes into deflate's own stored form. Memory does not grow with the size of the files; each
+member costs some hundred bytes until the end, where the zip's own directory is written.
 
 Each file is checked while it is read against its `fingerprint.Entry`, so that what a server has
 under a fingerprint is what the fingerprint says. The fingerprint is the identity of the content;
@@ -29,7 +30,7 @@ import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 import isal
 from blake3 import blake3
@@ -40,7 +41,7 @@ from anylearn_jupyter.submit.data_names import check_folders
 from anylearn_jupyter.submit.fingerprint import Entry, Fingerprint
 from anylearn_jupyter.submit.regular_files import open_regular, open_seen
 
-ARCHIVE_FORMAT = f"zip 2, isal {isal.__version__}, {platform.machine()}, {platform.node()}"
+ARCHIVE_FORMAT = f"zip 3, isal {isal.__version__}, {platform.machine()}, {platform.node()}"
 """What has to be the same for the same content to give the same bytes."""
 
 _BLOCK_BYTES = 1 << 20
@@ -48,17 +49,24 @@ _BLOCK_BYTES = 1 << 20
 
 _THREADS = 2
 _AHEAD = 4
-_GROUP_FILES = 64
-_GROUP_BYTES = 1 << 18
+_GROUP_FILES = 256
+_GROUP_BYTES = 1 << 20
+_FEW_BYTES = 1 << 22
+_SMALL_BYTES = 1 << 15
+"""Mean size of a group's files up to which two threads take longer than one, by measurement."""
+
 _LEVEL = 1
 _RAW = -15
 _SAMPLE_BYTES = 1 << 12
 _SAMPLES = 4
 _WORTH = 0.95
 _TRIED_BYTES = 1 << 10
-_GLANCE_BYTES = 128
-_RANDOM_KINDS = 92
-"""Of 128 random bytes 101 are different ones on average; of text, numbers or pixels far fewer."""
+_GLANCE_BYTES = 64
+_RANDOM_KINDS = 51
+"""Of 64 random bytes 57 are different ones on average; of text, numbers or pixels far fewer.
+
+Twice the bytes cost three times as much, and take more of what is packed already for packable.
+"""
 
 _STORED_BYTES = 0xFFFF
 _LAST_BLOCK = b"\x03\x00"
@@ -66,6 +74,7 @@ _LAST_BLOCK = b"\x03\x00"
 _STORED, _DEFLATED = 0, 8
 _DATE = 0x21  # the first of January 1980, before which a zip knows no time
 _UNIX = 3 << 8
+_READABLE, _EXECUTABLE = (stat.S_IFREG | 0o644) << 16, (stat.S_IFREG | 0o755) << 16
 _PLAIN, _WITH_LARGE_FIELDS = 20, 45
 _UTF8, _SIZES_FOLLOW = 0x800, 0x8
 _MOST = 0xFFFFFFFF
@@ -130,8 +139,8 @@ def archive(
     check_names(content)
     directory = _Directory()
     done = 0
-    with ThreadPoolExecutor(_THREADS, "anylearn-zip") as pool:
-        for size, piece in _pieces(content.entries, pool, directory):
+    with _Packers(few=content.total_bytes <= _FEW_BYTES) as packers:
+        for size, piece in _pieces(content.entries, packers, directory):
             yield piece
             done += size
             if on_progress is not None:
@@ -146,17 +155,52 @@ def check_names(content: Fingerprint) -> None:
     check_folders(content.folders)
 
 
+class _Packers:
+    """What packs beside the caller; a thread is started when there is something for it.
+
+    Parameters
+    ----------
+    few : bool
+        Small files are not worth a thread.
+    """
+
+    def __init__(self, *, few: bool) -> None:
+        self._few = few
+        self._both = ThreadPoolExecutor(_THREADS, "anylearn-zip")
+        self._single = ThreadPoolExecutor(1, "anylearn-zip-small")
+
+    def group(self, group: list[Entry]) -> Future[_Packed]:
+        """Have small files packed."""
+        if self._few:
+            packed: Future[_Packed] = Future()
+            packed.set_result(_pack(group))
+            return packed
+        small = sum(entry.size for entry in group) <= _SMALL_BYTES * len(group)
+        return (self._single if small else self._both).submit(_pack, group)
+
+    def block(self, block: bytes) -> Future[bytes]:
+        """Have a block of a large file packed."""
+        return self._both.submit(_deflated_block, block)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._single.shutdown(cancel_futures=True)
+        self._both.shutdown(cancel_futures=True)
+
+
 def _pieces(
-    entries: Iterable[Entry], pool: ThreadPoolExecutor, directory: _Directory
+    entries: Iterable[Entry], packers: _Packers, directory: _Directory
 ) -> Iterator[tuple[int, bytes]]:
     """Give the members, each piece with the bytes of the files that are done with it."""
     waiting: deque[Future[_Packed]] = deque()
     for group in _groups(entries):
         if group[0].size > _BLOCK_BYTES:
             yield from _taken(waiting, directory, 0)
-            yield from _large(group[0], pool, directory)
+            yield from _large(group[0], packers, directory)
         else:
-            waiting.append(pool.submit(_pack, group))
+            waiting.append(packers.group(group))
             yield from _taken(waiting, directory, _AHEAD)
     yield from _taken(waiting, directory, 0)
 
@@ -224,9 +268,7 @@ def _content(entry: Entry) -> bytes:
     return data
 
 
-def _large(
-    entry: Entry, pool: ThreadPoolExecutor, directory: _Directory
-) -> Iterator[tuple[int, bytes]]:
+def _large(entry: Entry, packers: _Packers, directory: _Directory) -> Iterator[tuple[int, bytes]]:
     """Make the member of a large file, whose sizes and CRC follow its content."""
     name = entry.path.encode()
     flags = _name_flag(name) | _SIZES_FOLLOW
@@ -237,7 +279,7 @@ def _large(
     waiting: deque[tuple[int, Future[bytes]]] = deque()
     for block in _checked_blocks(entry):
         crc = isal_zlib.crc32(block, crc)
-        waiting.append((len(block), pool.submit(_deflated_block, block)))
+        waiting.append((len(block), packers.block(block)))
         if len(waiting) > _AHEAD:
             size, ready = waiting.popleft()
             packed += len(ready.result())
@@ -370,6 +412,13 @@ def _local_head(member: _Member) -> bytes:
     return _LOCAL.pack(b"PK\x03\x04", *fields, len(member.name), len(extra)) + member.name + extra
 
 
+def _large_fields(*values: int) -> tuple[list[int], bytes]:
+    """Give what stands in fields of 32 bits, and the extra field with what has no room there."""
+    wide = [value for value in values if value > _LARGE_BYTES]
+    extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide)
+    return [_MOST if value > _LARGE_BYTES else value for value in values], extra
+
+
 class _Directory:
     """The zip's own directory, gathered until the end.
 
@@ -388,26 +437,17 @@ class _Directory:
 
     def add(self, member: _Member, offset: int) -> None:
         """Take a member that begins at this offset."""
-        large = [
-            (value, value if value > limit else None)
-            for value, limit in (
-                (member.size, _LARGE_BYTES),
-                (member.packed, _LARGE_BYTES),
-                (offset, _LARGE_BYTES),
-            )
-        ]
-        size, packed, place = (value if many is None else _MOST for value, many in large)
-        wide = [many for _, many in large if many is not None]
-        extra = struct.pack(f"<HH{len(wide)}Q", 1, 8 * len(wide), *wide) if wide else b""
-        version = _WITH_LARGE_FIELDS if wide else _PLAIN
-        mode = stat.S_IFREG | (0o755 if member.executable else 0o644)
+        name, executable, flags, method, crc, packed, size = member
+        mode = _EXECUTABLE if executable else _READABLE
+        version, extra, place = _PLAIN, b"", offset
+        if size > _LARGE_BYTES or packed > _LARGE_BYTES or offset > _LARGE_BYTES:
+            version = _WITH_LARGE_FIELDS
+            (size, packed, place), extra = _large_fields(size, packed, offset)
         self._records += _CENTRAL.pack(
-            b"PK\x01\x02",
-            *(_UNIX | version, version, member.flags, member.method, 0, _DATE),
-            *(member.crc, packed, size, len(member.name), len(extra), 0, 0, 0),
-            *(mode << 16, place),
+            *(b"PK\x01\x02", _UNIX | version, version, flags, method, 0, _DATE, crc, packed, size),
+            *(len(name), len(extra), 0, 0, 0, mode, place),
         )
-        self._records += member.name + extra
+        self._records += name + extra
         self.count += 1
 
     def end(self) -> bytes:
