@@ -27,7 +27,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 from anylearn_jupyter.errors import SnapshotError
 
@@ -70,6 +70,38 @@ class GitFailed(Exception):
     def __str__(self) -> str:
         """Quote git, on one line."""
         return f"git {self.words} ended with {self.code}: {' '.join(self.said.split())[:400]}"
+
+
+class Setting(NamedTuple):
+    """One setting of git's.
+
+    Attributes
+    ----------
+    key : str
+        As git writes it: section and name in small letters, what is between them as it is.
+    value : str or None
+        None where there is only the key, which counts as true.
+    origin : str
+        Where it is from: ``file:`` and a path, or ``command line:``.
+    """
+
+    key: str
+    value: str | None
+    origin: str
+
+
+Settings = tuple[Setting, ...]
+"""A configuration, in git's order: of two with one key the later one counts."""
+
+
+def settings_of(listed: bytes) -> Settings:
+    """Read what `list_settings` gives."""
+    words = os.fsdecode(listed).split("\0")
+    found = []
+    for origin, text in zip(words[::2], words[1::2], strict=False):
+        key, has_value, value = text.partition("\n")
+        found.append(Setting(key, value if has_value else None, origin))
+    return tuple(found)
 
 
 class RunningGit:
@@ -286,25 +318,19 @@ def reading_git(
     return Git(_base() | variables, cwd)
 
 
-def list_filters(git: Git) -> RunningGit:
-    """Start git to name the filters that a configuration defines, for `filters_off`."""
-    return git.start("config", "-z", "--name-only", "--get-regexp", r"^filter\.")
+def list_settings(git: Git) -> RunningGit:
+    """Start git to give its whole configuration, with the file of each setting (`Settings`)."""
+    return git.start("config", "-z", "--list", "--show-origin")
 
 
-def filters_off(running: RunningGit) -> list[tuple[str, str]]:
+def filters_off(settings: Settings) -> list[tuple[str, str]]:
     """Give the settings that empty every filter that a configuration defines.
-
-    Parameters
-    ----------
-    running : RunningGit
-        From `list_filters`.
 
     Notes
     -----
     Source: faults E5: filters do run by default; emptied clean, smudge and process stop them.
     """
-    listed, _ = running.finish(allow=(0, 1))
-    names = {os.fsdecode(key).rpartition(".")[0] for key in listed.split(b"\0") if key}
+    names = {key.rpartition(".")[0] for key, _, _ in settings if key.startswith("filter.")}
     return [
         (f"{name}.{part}", value)
         for name in sorted(names)

@@ -10,8 +10,9 @@ import os
 import re
 import stat
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import NamedTuple
 
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.submit.git import (
@@ -19,12 +20,13 @@ from anylearn_jupyter.submit.git import (
     GitFailed,
     RunningGit,
     filters_off,
-    list_filters,
+    list_settings,
     reading_git,
+    settings_of,
 )
 
 _GITDIR_FILE_BYTES = 1 << 16
-_FILES = ("ls-files", "-z", "-t")
+_FILES = ("ls-files", "-z", "-v", "-s")
 _IGNORED = ("ls-files", "-z", "-o", "-i", "--directory", "--exclude-standard")
 _CANNOT_OPEN = re.compile(r"could not open directory '(.*?)/?': (.*)")
 
@@ -43,6 +45,43 @@ class Repository:
 
     git_dir: Path
     work_tree: Path
+
+
+class Answers(NamedTuple):
+    """What git said of a directory, word for word.
+
+    Attributes
+    ----------
+    files, ignored : bytes
+        Of ``ls-files``: what it tracks or would, and what it ignores.
+    state : bytes
+        Of ``status``; empty outside of a repository.
+    settings : bytes
+        Of ``config``.
+    """
+
+    files: bytes
+    ignored: bytes
+    state: bytes
+    settings: bytes
+
+
+class State(NamedTuple):
+    """The user's commit, and what differs from it.
+
+    Attributes
+    ----------
+    head : str or None
+        None before the first commit.
+    staged : bool
+        Whether the user's index differs from it, or has something of which we know no better.
+    unstaged : tuple of bytes
+        Files that differ from the index.
+    """
+
+    head: str | None
+    staged: bool
+    unstaged: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,6 +108,12 @@ class Listing:
         Whether tracked files differ from `head`, or there is no commit yet.
     broken : str
         Why a repository could not be read, so that the directory was listed as a plain one.
+    index : dict
+        For each tracked file its mode and id in the user's index, as git writes them.
+    assumed : bool
+        Whether git was told to take some tracked file for unchanged.
+    answers : Answers or None
+        What all this is from; None where that is more than one look.
     """
 
     tracked: list[bytes] = field(default_factory=list)
@@ -81,6 +126,9 @@ class Listing:
     head: str | None = None
     changed: bool = False
     broken: str = ""
+    index: dict[bytes, bytes] = field(default_factory=dict)
+    assumed: bool = False
+    answers: Answers | None = field(default=None, repr=False)
 
 
 def find_repository(directory: Path) -> Repository | None:
@@ -167,29 +215,19 @@ def _list_repository(
     git = reading_git(repository.git_dir, repository.work_tree, directory)
     # Four processes that need not wait for each other, but the last for the first.
     with (
-        list_filters(git) as filters,
+        list_settings(git) as configuration,
         git.start(*_FILES, "-c", "-o", "--exclude-standard", *patterns) as files,
         git.start(*_IGNORED, *patterns) as ignored,
-        _start_state(repository, directory, filters) as state,
     ):
-        found = _sorted_out(_read_all(files, directory))
-        empty = not (found.tracked or found.untracked or found.nested)
-        if empty and directory != repository.work_tree and _ignores(git, directory):
-            # A repository above that ignores all of this is none of this directory's business.
-            return _list_plain(directory, blank, patterns)
-        left_out = _names(_read_all(ignored, directory))
-        head, changed = _state(state)
-    return Listing(
-        tracked=found.tracked,
-        untracked=found.untracked,
-        nested=found.nested,
-        ignored=left_out,
-        unmerged=found.unmerged,
-        sparse=found.sparse,
-        in_repository=True,
-        head=head,
-        changed=changed,
-    )
+        settings, _ = configuration.finish()
+        with _start_state(repository, directory, settings) as state:
+            listed = _read_all(files, directory)
+            if not listed and directory != repository.work_tree and _ignores(git, directory):
+                # A repository above that ignores all of this is none of this directory's business.
+                return _list_plain(directory, blank, patterns)
+            left_out = _read_all(ignored, directory)
+            said, _ = state.finish()
+    return listing_of(Answers(listed, left_out, said, settings), in_repository=True)
 
 
 def _list_plain(directory: Path, blank: Path, patterns: list[str], broken: str = "") -> Listing:
@@ -197,52 +235,58 @@ def _list_plain(directory: Path, blank: Path, patterns: list[str], broken: str =
     git = Git({**git.environment, "GIT_INDEX_FILE": str(blank / "no-index")}, directory)
     try:
         with (
+            list_settings(git) as configuration,
             git.start(*_FILES, "-o", "--exclude-standard", *patterns) as files,
             git.start(*_IGNORED, *patterns) as ignored,
         ):
-            found = _sorted_out(_read_all(files, directory))
-            left_out = _names(_read_all(ignored, directory))
+            listed = _read_all(files, directory)
+            left_out = _read_all(ignored, directory)
+            settings, _ = configuration.finish()
     except GitFailed as error:
         raise SnapshotError(f"The files of {directory} cannot be listed: {error}.") from error
-    return Listing(
-        untracked=found.untracked,
-        nested=found.nested,
-        ignored=left_out,
-        broken=broken,
-        changed=bool(broken),
-    )
+    found = listing_of(Answers(listed, left_out, b"", settings), in_repository=False)
+    return replace(found, broken=broken, changed=bool(broken))
 
 
-def _sorted_out(listed: bytes) -> Listing:
-    """Read ``ls-files -t``: ``H`` tracked, ``S`` left out by a sparse checkout, ``M`` unmerged.
+def listing_of(answers: Answers, *, in_repository: bool) -> Listing:
+    """Read what git said.
 
-    A submodule is tracked like a file; `packing` sees that it is a directory.
+    ``ls-files -v``: ``H`` tracked, ``S`` left out by a sparse checkout, ``M`` unmerged, in small
+    letters where it is assumed to be unchanged. A submodule is tracked like a file; `packing` sees
+    that it is a directory.
     """
-    tracked: list[bytes] = []
-    untracked: list[bytes] = []
-    nested: list[bytes] = []
+    found = Listing(
+        ignored=[name for name in answers.ignored.split(b"\0") if name],
+        in_repository=in_repository,
+        answers=answers,
+    )
     unmerged: dict[bytes, None] = {}
-    sparse: list[bytes] = []
-    for line in listed.split(b"\0"):
+    assumed = False
+    for line in answers.files.split(b"\0"):
         tag, name = line[:1], line[2:]
-        if tag == b"?" and name.endswith(b"/"):
-            nested.append(name[:-1])
-        elif tag == b"?":
-            untracked.append(name)
-        elif tag == b"M":
+        if tag == b"?":
+            if name.endswith(b"/"):
+                found.nested.append(name[:-1])
+            else:
+                found.untracked.append(name)
+            continue
+        about, _, name = name.partition(b"\t")
+        assumed |= tag.islower()
+        tag = tag.upper()
+        if tag == b"M":
             unmerged[name] = None
         elif tag == b"S":
-            sparse.append(name)
+            found.sparse.append(name)
         elif tag:
-            tracked.append(name)
-    tracked.extend(unmerged)
-    return Listing(
-        tracked=tracked, untracked=untracked, nested=nested, unmerged=list(unmerged), sparse=sparse
-    )
-
-
-def _names(listed: bytes) -> list[bytes]:
-    return [name for name in listed.split(b"\0") if name]
+            found.tracked.append(name)
+            found.index[name] = about[:-2]  # without the stage, which is 0
+    found.tracked.extend(unmerged)
+    found.unmerged.extend(unmerged)
+    if not in_repository:
+        return found
+    state = state_of(answers.state)
+    changed = state.staged or bool(state.unstaged) or state.head is None
+    return replace(found, head=state.head, changed=changed, assumed=assumed)
 
 
 def _ignores(git: Git, directory: Path) -> bool:
@@ -264,7 +308,7 @@ def _read_all(running: RunningGit, directory: Path) -> bytes:
     return listed
 
 
-def _start_state(repository: Repository, directory: Path, filters: RunningGit) -> RunningGit:
+def _start_state(repository: Repository, directory: Path, settings: bytes) -> RunningGit:
     """Start git to look for the user's commit and for changes below the directory.
 
     Nothing is written: git compares in memory, and the filters that it would run are emptied. The
@@ -272,7 +316,10 @@ def _start_state(repository: Repository, directory: Path, filters: RunningGit) -
     own configuration; `packing` asks about each nested repository by itself.
     """
     careful = reading_git(
-        repository.git_dir, repository.work_tree, directory, settings=filters_off(filters)
+        repository.git_dir,
+        repository.work_tree,
+        directory,
+        settings=filters_off(settings_of(settings)),
     )
     return careful.start(
         *("status", "--porcelain=v2", "--branch", "-z", "--untracked-files=no", "--no-renames"),
@@ -280,15 +327,17 @@ def _start_state(repository: Repository, directory: Path, filters: RunningGit) -
     )
 
 
-def _state(running: RunningGit) -> tuple[str | None, bool]:
-    """Give the user's commit and whether tracked files below the directory differ from it."""
-    answer, _ = running.finish()
+def state_of(answer: bytes) -> State:
+    """Read what ``status`` says of the user's commit and of tracked files below the directory."""
     head: str | None = None
-    changed = False
+    staged = False
+    unstaged = []
     for line in answer.split(b"\0"):
         if line.startswith(b"# branch.oid "):
             oid = line.removeprefix(b"# branch.oid ").decode("ascii")
             head = None if oid == "(initial)" else oid
+        elif line.startswith(b"1 .M") or line.startswith(b"1 .D"):
+            unstaged.append(line.split(b" ", 8)[8])
         elif line and not line.startswith(b"#"):
-            changed = True
-    return head, changed or head is None
+            staged = True
+    return State(head, staged, tuple(unstaged))

@@ -27,6 +27,7 @@ from pathlib import Path
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.globs import parents
+from anylearn_jupyter.submit.kept_packing import KeptPacking
 from anylearn_jupyter.submit.listing import Listing, list_directory
 from anylearn_jupyter.submit.notebooks import without_outputs
 from anylearn_jupyter.submit.packing_list import (
@@ -79,7 +80,9 @@ def packing_list(
         return pack_directory(root, rules or PackingRules(), home, store.git_dir)
 
 
-def pack_directory(root: Path, rules: PackingRules, home: Home, blank: Path) -> PackingList:
+def pack_directory(
+    root: Path, rules: PackingRules, home: Home, blank: Path, *, kept: bool = False
+) -> PackingList:
     """Make the list as `packing_list` does, for a caller that holds the store's lock.
 
     Parameters
@@ -91,9 +94,20 @@ def pack_directory(root: Path, rules: PackingRules, home: Home, blank: Path) -> 
     home : Home
         Our own directory, which never travels.
     blank : Path
-        A repository of ours, for directories that are in none.
+        A repository of ours, for directories that are in none; what git says is kept there.
+    kept : bool, default False
+        Whether what git said before may do, where it would say the same (`kept_packing`). Then the
+        caller compares the files with `PackingList.index`.
     """
-    return _Packer(root, Rulebook.of(root, rules, home), blank).pack()
+    book = Rulebook.of(root, rules, home)
+    known = KeptPacking.of(root, blank, book.leave_out(""), repr((rules, home)))
+    found = known.read(book) if kept else None
+    if found is None:
+        listing = list_directory(root, blank, known.leave_out)
+        found = _Packer(root, book, blank).pack(listing)
+        known.keep(listing, found)
+    _check_sizes(found)
+    return found
 
 
 def resolved_directory(directory: Path) -> Path:
@@ -135,8 +149,7 @@ class _Packer:
         self._real_directories: dict[str, bool] = {"": True}
         self._nested: set[str] = set()
 
-    def pack(self) -> PackingList:
-        listing = list_directory(self._root, self._blank, self._rules.leave_out(""))
+    def pack(self, listing: Listing) -> PackingList:
         dirty = self._take(listing, "")
         if self._rules.has_includes:
             for path in self._brought_back():
@@ -145,7 +158,7 @@ class _Packer:
         self._look_for_special_files()
         self._say(listing)
         files = tuple(sorted(self._files.values(), key=lambda file: os.fsencode(file.path)))
-        found = PackingList(
+        return PackingList(
             root=self._root,
             files=files,
             skipped=tuple(self._all_skipped()),
@@ -157,8 +170,6 @@ class _Packer:
             nested=tuple(sorted(self._nested)),
             looks=self._looks,
         )
-        _check_sizes(found)
-        return found
 
     def _take(self, listing: Listing, prefix: str) -> bool:
         """Take in one listing and those nested in it; whether anything differs from its commit."""

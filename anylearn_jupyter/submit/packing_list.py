@@ -5,7 +5,9 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from collections import Counter
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -35,6 +37,21 @@ class PackedFile(NamedTuple):
     size: int
     executable: bool = False
     is_link: bool = False
+
+    @classmethod
+    def of(cls, path: str, found: os.stat_result) -> PackedFile:
+        """Take it from what the system says.
+
+        Raises
+        ------
+        OSError
+            It is neither a file nor a link.
+        """
+        if stat.S_ISREG(found.st_mode):
+            return cls(path, found.st_size, bool(found.st_mode & stat.S_IXUSR))
+        if stat.S_ISLNK(found.st_mode):
+            return cls(path, found.st_size, is_link=True)
+        raise OSError(errno.EINVAL, "It is neither a file nor a link", path)
 
 
 class FileLook(NamedTuple):
@@ -106,6 +123,9 @@ class PackingList:
         Folders with a repository of their own, submodules too, whose files travel as files.
     looks : dict
         How each file looked, by its path.
+    index : dict
+        Files that make the list `dirty` where they differ: mode and id in the user's index, by
+        their paths. Empty where git has compared them.
     """
 
     root: Path
@@ -118,6 +138,7 @@ class PackingList:
     results: tuple[str, ...] = field(default=(), repr=False)
     nested: tuple[str, ...] = ()
     looks: dict[str, FileLook] = field(default_factory=dict, repr=False, compare=False)
+    index: dict[str, str] = field(default_factory=dict, repr=False, compare=False)
 
     @cached_property
     def total_bytes(self) -> int:

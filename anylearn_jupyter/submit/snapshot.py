@@ -5,7 +5,8 @@ between calls, so that only files whose size, times or inode have changed are re
 no parent, and a fixed author, date and message, so that the same files give the same id on any
 machine and at any time.
 
-Git says which files there are (`listing`). What it would do with them then is done here, without a
+Git says which files there are (`listing`), and for an edit of one what it said before will do
+(`kept_packing`). What it would do with them then is done here, without a
 process: hashing, trees, the commit, the few objects of an edit, and the pack that carries them.
 
 What is in the tree and not on disk as such: notebooks without their outputs, an empty
@@ -25,7 +26,7 @@ import re
 import tempfile
 import time
 from collections.abc import Iterable, Iterator, Mapping, Set
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anylearn_jupyter.errors import SnapshotError
@@ -285,7 +286,8 @@ def snapshot(
     with store.lock():
         for attempt in range(1, _TRIES + 1):
             record = store.open()
-            packing = pack_directory(root, rules or PackingRules(), home, store.git_dir)
+            chosen = rules or PackingRules()
+            packing = pack_directory(root, chosen, home, store.git_dir, kept=attempt == 1)
             check_overlay(packing, added or {})
             try:
                 return _Capture(store, record, packing, added or {}).make()
@@ -338,15 +340,28 @@ class _Capture:
         self._store.keep(self._record, trees[-1].hex(), commit.hex(), objects)
         self._record.files = self._known
         self._store.write(self._record)
+        packing = self._packing
+        if not packing.dirty and self._differs(entries):
+            packing = replace(packing, dirty=True)
         return Snapshot(
             commit=commit.hex(),
             tree=trees[-1].hex(),
-            packing=with_overlay(self._packing, self._added),
+            packing=with_overlay(packing, self._added),
             total_bytes=self._total_bytes,
             notes=tuple(self._notes),
             _store=self._store,
             _recent=tuple(self._record.recent),
         )
+
+    def _differs(self, entries: Mapping[str, TreeEntry]) -> bool:
+        """Whether a file is not what the user's index has of it, where git was not asked."""
+        for path, about in self._packing.index.items():
+            seen = self._known.get(path)
+            if seen is not None:
+                mode = entries[path].mode.decode("ascii")
+                if about != f"{mode} {seen.raw or seen.blob}":
+                    return True
+        return False
 
     def _add_requirements(self, entries: dict[str, TreeEntry], sink: ObjectSink) -> None:
         if REQUIREMENTS in entries:
@@ -379,14 +394,17 @@ class _Capture:
         read_ns = time.time_ns()
         clean_bytes = AS_IT_IS
         if file.is_link:
-            look, data = self._packing.looks[file.path], _link_text(self._packing.root, file.path)
+            look = self._packing.looks[file.path]
+            data = as_it_is = _link_text(self._packing.root, file.path)
         else:
-            look, data = _read(self._packing.root, file.path)
+            look, as_it_is = _read(self._packing.root, file.path)
+            data = as_it_is
             clean = without_outputs(data) if file.path.endswith(".ipynb") else None
             if clean is not None:
                 data, clean_bytes = clean, len(clean)
         blob = sink.add(GitObject("blob", data))
-        return KnownFile(*look, read_ns, clean_bytes, blob.hex())
+        raw = "" if clean_bytes == AS_IT_IS else GitObject("blob", as_it_is).id.hex()
+        return KnownFile(*look, read_ns, clean_bytes, blob.hex(), raw)
 
     def _weigh(self, file: PackedFile, clean_bytes: int) -> None:
         if clean_bytes >= 0:

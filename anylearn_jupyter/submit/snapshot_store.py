@@ -5,6 +5,7 @@ On-disk layout, below ``ANYLEARN_HOME``::
     snapshots/
       <digest of the directory's path>/     a bare repository, mode 0700
         anylearn.json     format number, the directory, its last snapshots, what its files were
+        packing           which files travel, and on what grounds (`kept_packing`)
         known/<commit>    the ids of all objects of one snapshot, 20 bytes each
         info/attributes   bytes travel as they are, whatever the tree's own attributes say
         refs/heads/       one branch for each of the last `KEPT_SNAPSHOTS` snapshots
@@ -40,7 +41,7 @@ from anylearn_jupyter.submit.git_objects import ID_BYTES, GitObject, LooseObject
 from anylearn_jupyter.submit.packing_list import FileLook
 from anylearn_jupyter.submit.regular_files import YOUNG_NS
 
-STORE_FORMAT = 2
+STORE_FORMAT = 3
 """The format number of ``anylearn.json``; a store of another one is made again."""
 
 KEPT_SNAPSHOTS = 16
@@ -91,6 +92,8 @@ class KnownFile(NamedTuple):
         that can be read.
     blob : str
         The id of what travels, 40 hexadecimal digits.
+    raw : str
+        The id of what is on disk; empty where that is the same.
     """
 
     size: int
@@ -100,6 +103,7 @@ class KnownFile(NamedTuple):
     read_ns: int
     clean_bytes: int
     blob: str
+    raw: str
 
     def is_still(self, look: FileLook) -> bool:
         """Whether a file that looks like this now is unchanged for sure.
