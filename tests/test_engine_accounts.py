@@ -42,12 +42,18 @@ def stranger(shared_engine: EngineHome) -> PublishedClient:
 # Users.
 
 
-def test_a_login_gives_two_tokens_and_who_it_is(ada: PublishedClient) -> None:
-    found = ada.call("GET", "user/me")
+def test_a_login_gives_two_tokens_and_who_it_is(
+    ada: PublishedClient, stranger: PublishedClient
+) -> None:
+    session = stranger.call("POST", "user/login", username=ADA[0], password=ADA[1])
+    check_shape(session, LOGIN)
+    assert all(session[name] for name in LOGIN)
+    found = PublishedClient(ada.address, session["token"]).call("GET", "user/me")
 
     check_shape(found, {"id": str, "username": str})
     # Letter for letter, as clients compare it with the name given at login.
     assert found["username"] == "ada"
+    assert found["id"] == session["id"]
     assert found["id"].startswith("USER")
 
 

@@ -115,14 +115,20 @@ def test_a_thing_is_made_changed_and_deleted(
     ada.refused(404, "GET", f"{kind}/query", id=made)
 
 
-def test_a_full_name_is_404_and_then_the_newest_of_that_name(ada: PublishedClient) -> None:
-    ada.refused(404, "GET", "dataset/query", fullname="ada/twice")
-    first, second = ada.add_dataset("twice"), ada.add_dataset("twice")
+@pytest.mark.parametrize(("kind", "other"), [("dataset", "model"), ("model", "dataset")])
+def test_a_full_name_is_404_and_then_the_newest_of_that_name(
+    ada: PublishedClient, kind: str, other: str
+) -> None:
+    name = f"twice-a-{kind}"
+    ada.refused(404, "GET", f"{kind}/query", fullname=f"ada/{name}")
+    first, second = (
+        ada.change("POST", f"{kind}/add", name=name, description="", public=0) for _ in range(2)
+    )
 
     assert first != second
-    assert ada.one("dataset/query", fullname="ada/twice")["id"] == second
-    ada.refused(404, "GET", "dataset/query", fullname="bob/twice")
-    ada.refused(404, "GET", "model/query", fullname="ada/twice")
+    assert ada.one(f"{kind}/query", fullname=f"ada/{name}")["id"] == second
+    ada.refused(404, "GET", f"{kind}/query", fullname=f"bob/{name}")
+    ada.refused(404, "GET", f"{other}/query", fullname=f"ada/{name}")
 
 
 @pytest.mark.parametrize(

@@ -370,17 +370,38 @@ def test_a_task_waits_for_room_and_can_be_stopped_while_it_waits(work: Work) -> 
     assert work.client.one("quota_group/query", id="default")["allocated"]["CPU"] == 0
 
 
-@pytest.mark.parametrize("kind", ["algorithm", "dataset"])
-def test_what_a_task_uses_is_not_deleted_under_it(work: Work, dataset: str, kind: str) -> None:
-    task = work.add(entrypoint="exec python wait.py", files=dataset)
+@pytest.mark.parametrize("kind", ["algorithm", "dataset", "model", "file"])
+def test_what_a_task_uses_is_not_deleted_under_it(work: Work, kind: str) -> None:
+    used, files = work.algorithm, ""
+    if kind != "algorithm":
+        used = files = work.client.change("POST", f"{kind}/add", name="used", public=0)
+        work.client.upload(files, b"1")
+        work.client.wait_ready(kind, files)
+    task = work.add(entrypoint="exec python wait.py", files=files)
     work.wait_phase(task, "running")
-    used = work.algorithm if kind == "algorithm" else dataset
 
     words = work.client.refused(409, "DELETE", f"{kind}/delete", id=used, force=1)
 
     assert task in words
     work.client.change("DELETE", "train_task/delete", id=task, force=1)
     work.client.wait_end(task)
+    if kind != "algorithm":
+        assert used == work.client.change("DELETE", f"{kind}/delete", id=used, force=0)
+
+
+def test_a_project_with_tasks_is_deleted_by_force_and_when_they_have_ended(work: Work) -> None:
+    project = work.client.change("POST", "project/add", name="full")
+    task = work.add(project_id=project, entrypoint="exec python wait.py")
+    work.wait_phase(task, "running")
+    words = work.client.refused(409, "DELETE", "project/delete", id=project, force=1)
+    assert "have not ended" in words
+    work.client.change("DELETE", "train_task/delete", id=task, force=1)
+    work.client.wait_end(task)
+
+    assert "force=1" in work.client.refused(409, "DELETE", "project/delete", id=project, force=0)
+    assert project == work.client.change("DELETE", "project/delete", id=project, force=1)
+
+    assert work.client.one("train_task/query", id=task)["phase"] == "aborted"
 
 
 # What is refused, before anything is made.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import shutil
 import zipfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -135,6 +136,38 @@ def test_an_archive_is_the_same_data_as_the_folder_that_it_holds(
     before = api.counters()["upload_bytes"]
     trained(project, dataset_dir=folder)
     assert api.counters()["upload_bytes"] == before
+
+
+def test_a_name_gains_a_version_and_the_one_before_is_trained_by_its_ref(project: Path) -> None:
+    first, algorithm, *_ = quick_train(
+        algorithm_dir=project, algorithm_name="mine", entrypoint="python do.py one"
+    )
+    first.wait()
+    (project / "do.py").write_text("print('edited')", encoding="utf-8")
+    second, same, *_ = quick_train(
+        algorithm_dir=project, algorithm_name="mine", entrypoint="python do.py two"
+    )
+    assert (same.id, same.name) == (algorithm.id, "mine")
+    second.wait()
+    assert second.log_text() == "edited\n"
+    assert second.algorithm_git_ref != first.algorithm_git_ref
+
+    for named in ({"algorithm_id": algorithm.id}, {"algorithm_dir": project}):
+        options: dict[str, Any] = {**named, "algorithm_name": "mine"}
+        if "algorithm_id" in named:
+            del options["algorithm_name"]
+        older, *_ = quick_train(
+            **options, algorithm_git_ref=first.algorithm_git_ref, entrypoint="python do.py three"
+        )
+        older.wait()
+        assert arguments(older) == ["three"]
+
+
+def test_a_ready_archive_is_a_model(project: Path, folder: Path, tmp_path: Path) -> None:
+    archive = shutil.make_archive(str(tmp_path / "packed"), "zip", folder)
+    task = trained(project, model_archive=archive)
+    assert arguments(task)[0] == "--model"
+    assert "read deep/b.txt B" in task.log_text()
 
 
 def test_archives_that_cannot_be_sent(tmp_path: Path) -> None:
