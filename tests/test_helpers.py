@@ -19,6 +19,7 @@ from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit import data_scan, file_reading, folder_work, helpers, regular_files
 from anylearn_jupyter.submit.data_scan import scan
 from anylearn_jupyter.submit.fingerprint import DataReading, fingerprint, look
+from anylearn_jupyter.submit.helpers import Job
 from anylearn_jupyter.submit.stat_cache import StatCache
 from waiting import wait_until
 
@@ -167,6 +168,27 @@ def test_an_interpreter_that_does_something_else_is_no_error(
 
     for _ in range(2):
         assert fingerprint(data).value == expected
+
+
+@pytest.mark.parametrize("change", ["", "# another version\n"])
+def test_a_helper_of_another_version_does_nothing(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, change: str
+) -> None:
+    """As when the package was replaced while this process ran, whatever has changed in it."""
+    replaced = tmp_path / "replaced" / "folder_work.py"
+    replaced.parent.mkdir()
+    replaced.write_text(Path(folder_work.__file__).read_text() + change)
+    places = helpers._places()
+    monkeypatch.setattr(helpers, "processors", lambda: 2)
+    monkeypatch.setattr(helpers, "PATIENCE_S", 30)
+    monkeypatch.setattr(helpers, "_places", lambda: [str(replaced.parent), *places[1:]])
+    with helpers.helpers(lambda piece: None) as beside:
+        beside.start()
+        beside.give(Job(1, (folder_work.LIST, [str(data)])))
+
+        answers = wait_until(lambda: beside.answers(wait=True), 30, "an answer")
+
+    assert answers == [(1, None if change else [folder_work.list_folder(str(data))])]
 
 
 @pytest.mark.usefixtures("helped")

@@ -155,7 +155,7 @@ def test_no_more_is_held_than_there_is_room_for(
     assert cache.load(tops[0]) == known[0]
     fingerprint(tops[3], cache=cache)
 
-    held = [root for _, root in stat_cache._recent]
+    held = [Path(root) for _, root in stat_cache._recent]
     assert len(held) == 3
     assert held[-1] == tops[3]
     assert tops[0] in held

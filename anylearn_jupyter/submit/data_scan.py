@@ -16,7 +16,6 @@ import stat
 import struct
 from collections import deque
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -27,6 +26,7 @@ from anylearn_jupyter.submit.folder_work import (
     STATE,
     Listing,
     list_folder,
+    list_opened,
     state_of,
 )
 from anylearn_jupyter.submit.helpers import Helpers, Job, helpers
@@ -38,6 +38,7 @@ HELPED_FILES = 8_000
 """From so many files on, expected or seen, helpers walk, too; a walk over them takes 20 ms."""
 
 _AT_A_TIME, _SHARES = 16, 16
+_TOP_FLAGS = os.O_RDONLY | getattr(os, "O_DIRECTORY", 0)
 _SIZE = struct.Struct(f"<Q{STATE.size - 8}x")
 _MODE = struct.Struct(f"<{STATE.size - 4}xI")
 _SPECIAL = "neither a file nor a directory"
@@ -148,8 +149,7 @@ class Folder:
         return f"{self.place}{os.sep}{name}"
 
 
-@dataclass(frozen=True)
-class Scan:
+class Scan(NamedTuple):
     """What is in a dataset's directory.
 
     Attributes
@@ -187,14 +187,36 @@ def scan(path: Path) -> Scan:
         It is not there, holds no file or more than `MAX_FILES`, a directory cannot be read, or a
         name is no UTF-8.
     """
-    return scan_at(*place_of(path), files=0)
+    return scan_at(top_of(path), files=0)
 
 
-def place_of(path: Path) -> tuple[Path, os.stat_result]:
-    """Give where a dataset really is, and what is there; see `scan` for the error."""
+class Top(NamedTuple):
+    """What the path of a dataset leads to.
+
+    Attributes
+    ----------
+    root : Path
+        Where it really is: absolute, without a link on the way.
+    found : os.stat_result
+        What is there.
+    listing : Listing or None
+        What is in it, if it is a directory that has been listed already.
+    """
+
+    root: Path
+    found: os.stat_result
+    listing: Listing | None = None
+
+
+def top_of(path: Path) -> Top:
+    """Find what a dataset's path leads to; see `scan` for the error."""
     try:
-        root = path.expanduser().resolve(strict=True)
-        return root, root.stat()
+        asked = path.expanduser()
+        top = _opened_top(asked)
+        if top is not None:
+            return top
+        root = asked.resolve(strict=True)
+        return Top(root, root.stat())
     except (OSError, RuntimeError) as error:
         raise DataError(
             f"The data {str(path)!r} is not there; name a folder or a file, or the id of a dataset "
@@ -202,8 +224,34 @@ def place_of(path: Path) -> tuple[Path, os.stat_result]:
         ) from error
 
 
-def scan_at(root: Path, found: os.stat_result, *, files: int) -> Scan:
-    """Do as `scan`, of what `place_of` gave; about so many files are expected."""
+def _opened_top(path: Path) -> Top | None:
+    """Open a directory, list it, and ask the system where it is.
+
+    That takes a third of the time in which each part of its path is asked for a link, and what is
+    listed is what was opened, whatever becomes of the path. None where it is no directory, or the
+    system does not know, or something is wrong; who looks at it in the long way finds the words.
+    """
+    try:
+        handle = os.open(path, _TOP_FLAGS)
+        try:
+            place = os.readlink(f"/proc/self/fd/{handle}")
+            found = os.fstat(handle)
+            if place == str(path):
+                root = path
+            elif os.path.samestat(os.lstat(place), found):
+                root = Path(place)
+            else:
+                return None  # that name is hidden by a mount, or ended with its directory
+            return Top(root, found, list_opened(handle))
+        finally:
+            os.close(handle)
+    except (OSError, UnicodeEncodeError):
+        return None
+
+
+def scan_at(top: Top, *, files: int) -> Scan:
+    """Do as `scan`, of what `top_of` gave; about so many files are expected."""
+    root, found, _ = top
     if stat.S_ISREG(found.st_mode):
         _check_name(root.name)
         folder = Folder("", str(root.parent), root.name.encode(), state_of(found))
@@ -211,7 +259,7 @@ def scan_at(root: Path, found: os.stat_result, *, files: int) -> Scan:
     if not stat.S_ISDIR(found.st_mode):
         raise DataError(f"The data {str(root)!r} is {_SPECIAL}; name a folder or a file.")
     walk = _Walk(root)
-    walk.all_below((found.st_ino, found.st_dev), files=files)
+    walk.all_below(top, files=files)
     if not walk.files:
         left = walk.skipped and f"; skipped: {walk.skipped[0].path!r}, {walk.skipped[0].reason}"
         raise DataError(
@@ -248,13 +296,22 @@ class _Walk:
         self.files = 0
         self.total_bytes = 0
 
-    def all_below(self, identity: tuple[int, int], *, files: int) -> None:
-        """Take all that is in the directory, which has this identity and about so many files."""
-        self._waiting.append(_Place(str(self._root), "", (identity,)))
+    def all_below(self, top: Top, *, files: int) -> None:
+        """Take all that is in a directory, about so many files."""
+        here = _Place(str(top.root), "", ((top.found.st_ino, top.found.st_dev),))
+        self._take(here, top.listing or _listed(here))
+        few = files < HELPED_FILES
+        while few and self._waiting and self.files < HELPED_FILES:
+            here = self._waiting.pop()
+            self._take(here, _listed(here))
+        if self._waiting:
+            self._take_with_helpers()
+
+    def _take_with_helpers(self) -> None:
+        """Take what is waiting, and what is found in it."""
         with helpers(lambda piece: None) as beside:
+            beside.start()
             while self._waiting or self._given:
-                if not beside.started and max(files, self.files) >= HELPED_FILES:
-                    beside.start()
                 self._hand_out(beside)
                 if self._waiting:
                     here = self._waiting.pop()
@@ -292,7 +349,7 @@ class _Walk:
         """Take what is no plain file; gives its bytes if it is a link to one."""
         path = here.prefix + name
         _check_name(path)
-        *_, inode, device, mode = STATE.unpack(state)
+        _, _, _, inode, device, mode = STATE.unpack(state)
         if stat.S_ISDIR(mode):
             self._wait(f"{here.place}{os.sep}{name}", path, (inode, device), here.above)
         elif stat.S_ISLNK(mode):

@@ -32,9 +32,9 @@ from anylearn_jupyter.submit.data_scan import (
     Scan,
     SkippedData,
     cut,
-    place_of,
     scan_at,
     size_in,
+    top_of,
 )
 from anylearn_jupyter.submit.file_reading import (
     Batch,
@@ -155,8 +155,7 @@ def fingerprint(
     return reading.result(cache)
 
 
-@dataclass(frozen=True)
-class SeenData:
+class SeenData(NamedTuple):
     """A dataset that was looked at: nothing of it has been opened.
 
     Attributes
@@ -187,7 +186,7 @@ class SeenData:
         if self.known is None or not self.known.value or not self.known.fits(self.scan):
             return None
         folders = self.known.folders
-        contents = tuple((one, folders[one.prefix].digests) for one in self.scan.folders)
+        contents = tuple([(one, folders[one.prefix].digests) for one in self.scan.folders])
         return _fingerprint(self.known.value, self.scan, self.scan.total_bytes, contents)
 
     @property
@@ -198,9 +197,9 @@ class SeenData:
 
 def look(path: Path, cache: StatCache | None = None) -> SeenData:
     """Look at a dataset and open nothing; see `fingerprint` for the errors of its names."""
-    root, found = place_of(path)
-    known = cache.load(root) if cache is not None else None
-    return SeenData(scan_at(root, found, files=known.files if known is not None else 0), known)
+    top = top_of(path)
+    known = cache.load(top.root) if cache is not None else None
+    return SeenData(scan_at(top, files=known.files if known is not None else 0), known)
 
 
 def _fingerprint(

@@ -21,6 +21,7 @@ import marshal
 import os
 import stat
 import struct
+from io import open_code
 
 from blake3 import blake3
 
@@ -44,8 +45,9 @@ BLOCK_BYTES = 1 << 20
 LIST, READ = 0, 1
 """What can be asked of a helper: ``(LIST, places)`` and ``(READ, place, names, states)``."""
 
-GREETING = "anylearn helper 1"
-"""What a helper says first; another with each change of this module.
+with open_code(__file__) as _source:
+    GREETING = f"anylearn helper {blake3(_source.read()).hexdigest()}"
+"""What a helper says first: the digest of this module's source.
 
 A kernel goes on with what it has imported when the package is replaced, and helpers are of the new.
 """
@@ -98,30 +100,35 @@ def list_folder(place: str) -> Listing:
     UnicodeEncodeError
         The name of a file is no UTF-8.
     """
+    handle = os.open(place, _FOLDER_FLAGS)
+    try:
+        return list_opened(handle)
+    finally:
+        os.close(handle)
+
+
+def list_opened(handle: int) -> Listing:
+    """List a directory that is open; see `list_folder` for the errors."""
     states: list[bytes] = []
     others: dict[str, bytes] = {}
     total = 0
     # The loop of an unchanged dataset: `state_of`, without the call, and nothing else.
     look, pack, kind, regular = os.lstat, STATE.pack, _KIND, stat.S_IFREG
-    handle = os.open(place, _FOLDER_FLAGS)
-    try:
-        names = os.listdir(handle)
-        for name in names:
-            try:
-                found = look(name, dir_fd=handle)
-            except FileNotFoundError:
-                others[name] = b""  # gone since it was listed
-                continue
-            mode, size = found.st_mode, found.st_size
-            mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
-            state = pack(size, mtime, ctime, found.st_ino, found.st_dev, mode)
-            if mode & kind == regular:
-                states.append(state)
-                total += size
-            else:
-                others[name] = state
-    finally:
-        os.close(handle)
+    names = os.listdir(handle)
+    for name in names:
+        try:
+            found = look(name, dir_fd=handle)
+        except FileNotFoundError:
+            others[name] = b""  # gone since it was listed
+            continue
+        mode, size = found.st_mode, found.st_size
+        mtime, ctime = found.st_mtime_ns, found.st_ctime_ns
+        state = pack(size, mtime, ctime, found.st_ino, found.st_dev, mode)
+        if mode & kind == regular:
+            states.append(state)
+            total += size
+        else:
+            others[name] = state
     if others:
         names = [name for name in names if name not in others]
     rest = [(name, state) for name, state in others.items() if state]

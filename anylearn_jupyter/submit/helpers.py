@@ -2,7 +2,8 @@
 
 A helper is an interpreter with nothing but `folder_work` and BLAKE3. It lives for one walk or one
 reading, ends with this process however that ends, and is never needed: what it was given and does
-not do, because it could not start, died, or is silent for long, is done here.
+not do, because it could not start, is of another version, died, or is silent for long, is done
+here.
 
 Notes
 -----
@@ -68,21 +69,14 @@ class Helpers:
     ----------
     tell : callable
         ``tell(bytes)``, of what they read; negative where it came to nothing.
-
-    Attributes
-    ----------
-    started : bool
-        Whether `start` was called.
     """
 
     def __init__(self, tell: Callable[[int], object]) -> None:
         self._tell = tell
         self._running: list[_Helper] = []
-        self.started = False
 
     def start(self) -> None:
         """Start one for each processor that is left, up to `MOST_HELPERS`."""
-        self.started = True
         # A program that embeds Python is no interpreter, and would perhaps open a window.
         if not Path(sys.executable or "").name.startswith("python"):
             return
@@ -226,7 +220,7 @@ class _Helper:
         del self._incoming[:at]
         if found and not self._greeted:
             if found.pop(0) != GREETING:
-                raise ValueError("it is no helper")
+                raise ValueError("it is no helper of this version")
             self._greeted = True
         return found
 
@@ -245,9 +239,7 @@ class _Helper:
 
 def _places() -> list[str]:
     """Give the directories that a helper imports from: those of BLAKE3 and of `folder_work`."""
-    return [str(Path(str(module.__file__)).parent) for module in (folder_work,)] + [
-        str(Path(str(blake3.__file__)).parent.parent)
-    ]
+    return [str(Path(folder_work.__file__).parent), str(Path(blake3.__file__).parent.parent)]
 
 
 def processors() -> int:

@@ -125,16 +125,14 @@ class Known:
     value: str
     folders: dict[str, KnownFolder]
 
-    @property
+    @cached_property
     def files(self) -> int:
         """How many files."""
         return sum(len(folder.digests) for folder in self.folders.values()) // DIGEST_BYTES
 
     def fits(self, found: Scan) -> bool:
         """Whether nothing at all has changed."""
-        return len(self.folders) == len(found.folders) and all(
-            self.unchanged(folder) is not None for folder in found.folders
-        )
+        return len(self.folders) == len(found.folders) and all(map(self.unchanged, found.folders))
 
     def unchanged(self, folder: Folder) -> KnownFolder | None:
         """Give what is known of a directory if nothing in it has changed."""
@@ -174,7 +172,7 @@ class Known:
         return sum(folder.memory for folder in self.folders.values())
 
 
-_recent: dict[tuple[Path, Path], tuple[tuple[int, ...], Known]] = {}
+_recent: dict[tuple[str, str], tuple[tuple[int, ...], Known]] = {}
 """What this process last read or wrote, with the cache's own state then; the last used is last.
 
 A stale one is harmless, as what is known of a file counts only while the file's state is the same.
@@ -200,13 +198,15 @@ class StatCache:
 
     def __init__(self, home: Home | None = None) -> None:
         self._path = (home if home is not None else Home()).stat_cache
+        self._place = str(self._path)
 
     def load(self, root: Path) -> Known | None:
         """Give what is known of the dataset at a resolved path; None where nothing is."""
-        held = _recent.get((self._path, root))
+        key = self._place, str(root)
+        held = _recent.get(key)
         if held is not None and held[0] == _state_of_file(self._path):
-            _recent.pop((self._path, root), None)
-            _recent[self._path, root] = held
+            _recent.pop(key, None)
+            _recent[key] = held
             return held[1]
         with self._forgiving(), closing(self._open()) as connection:
             known = _read(connection, os.fsencode(root))
@@ -235,10 +235,11 @@ class StatCache:
 
     def _hold(self, root: Path, known: Known) -> None:
         """Hold what is known, as reading the file costs more; within `_HELD_BYTES` in all."""
-        _recent.pop((self._path, root), None)
+        key = self._place, str(root)
+        _recent.pop(key, None)
         state = _state_of_file(self._path)
         if state is not None and known.memory <= _HELD_BYTES:
-            _recent[self._path, root] = state, known
+            _recent[key] = state, known
         while sum(one.memory for _, one in list(_recent.values())) > _HELD_BYTES:
             _recent.pop(next(iter(_recent)), None)
 
