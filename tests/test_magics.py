@@ -407,12 +407,21 @@ def test_a_wrong_password_and_no_keyboard(
     assert "has no scheme" in str(shell.error("%anylearn_login host"))
 
 
-def test_nobody_to_ask(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_server_that_is_not_there_is_said_before_anything_is_asked(
+    shell: Shell, keyboard: Callable[..., list[str]]
+) -> None:
+    asked = keyboard()
+    error = shell.error("%anylearn_login http://127.0.0.1:9")
+    assert type(error).__name__ == "ServerUnreachable"
+    assert asked == []
+
+
+def test_nobody_to_ask(shell: Shell, server: str, monkeypatch: pytest.MonkeyPatch) -> None:
     def nobody(prompt: str = "") -> str:
         raise EOFError
 
     monkeypatch.setattr(builtins, "input", nobody)
-    assert "no keyboard" in str(shell.error("%anylearn_login https://anylearn.example.org"))
+    assert "no keyboard" in str(shell.error(f"%anylearn_login {server}"))
 
 
 # Bad input: one short error that names the input and the way out, before anything is sent.

@@ -185,6 +185,28 @@ def init_sdk(
     return found
 
 
+def check_reachable(server: str) -> None:
+    """Find out whether anybody answers at an address, before a person is asked for a password.
+
+    Raises
+    ------
+    ServerUnreachable
+        Nobody does.
+    ConfigError
+        The address cannot be used.
+
+    Notes
+    -----
+    Source: HTTP API, section 3: ``user/check`` takes no credential. Any answer to it will do.
+    """
+    # Once: whoever waits at a keyboard tries again by hand.
+    http = Http(checked_address(server), auth=NoAuth(), settings=Settings.read(), attempts=1)
+    try:
+        http.exchange("GET", "user/check", params={"username": ""})
+    finally:
+        http.close()
+
+
 def disconnect() -> None:
     """Close this process's connections and forget which server was chosen; kept logins stay."""
     with _held.lock:

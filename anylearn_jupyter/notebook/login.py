@@ -11,7 +11,12 @@ from typing import TYPE_CHECKING
 
 from anylearn_jupyter.client import credentials
 from anylearn_jupyter.client.addresses import checked_address
-from anylearn_jupyter.client.connection import chosen_server, connect, disconnect
+from anylearn_jupyter.client.connection import (
+    check_reachable,
+    chosen_server,
+    connect,
+    disconnect,
+)
 from anylearn_jupyter.config import (
     LOCAL,
     Settings,
@@ -41,6 +46,8 @@ def log_in(shell: InteractiveShell, host: str | None, *, configured_server: str 
     ------
     LoginRequired
         The server refuses them.
+    ServerUnreachable
+        It does not answer, which is found out before anything is asked.
     ConfigError
         Nobody can be asked.
     """
@@ -53,6 +60,7 @@ def log_in(shell: InteractiveShell, host: str | None, *, configured_server: str 
     checked_address(server)
     if getattr(shell, "kernel", None) is not None and is_headless(shell):
         raise ConfigError(_NO_KEYBOARD)
+    check_reachable(server)
     username = _ask(f"Name at {server}: ")
     if not username:
         raise OptionError("No name was given, so nothing was done.")

@@ -50,6 +50,11 @@ def check_request(request: TrainRequest) -> None:
     ):
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise OptionError(f"{option}={value!r} is no whole number of at least 1.")
+        if value > 1 and request.notebook is not None:
+            raise OptionError(
+                f"{option}={value!r} cannot be used with the notebook {request.notebook}, which is "
+                "executed by one process; leave it out, or train a script."
+            )
     retries = request.retries
     if isinstance(retries, bool) or not isinstance(retries, int) or not 0 <= retries <= MAX_RETRIES:
         raise OptionError(f"--retry {retries!r} is no whole number from 0 to {MAX_RETRIES}.")
