@@ -14,6 +14,7 @@ from typing import Any
 
 import pytest
 
+from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.client.engine_process import Engine, find_or_start
 from anylearn_jupyter.config import Settings
 from anylearn_jupyter.engine.processes import Process
@@ -137,6 +138,15 @@ def shared_engine(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EngineHo
     yield made
     made.stop("--tasks")
     made.wait_gone()
+
+
+@pytest.fixture
+def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Have this process use the engine of the module."""
+    disconnect()
+    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
+    yield
+    disconnect()
 
 
 @pytest.fixture

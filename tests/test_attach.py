@@ -12,14 +12,16 @@ from pathlib import Path
 
 import pytest
 
-from anylearn_jupyter.client.connection import current_connection, disconnect
+from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.submit.ledger import Ledger
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 
-__all__ = ["shared_engine"]
+__all__ = ["of_the_engine", "shared_engine"]
+
+pytestmark = pytest.mark.usefixtures("of_the_engine")
 
 SCRIPT = """
 import sys, time
@@ -32,15 +34,6 @@ while not go.exists():
 sys.exit(int(go.read_text() or 0))
 """
 AT_ONCE = 5
-
-
-@pytest.fixture(autouse=True)
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have this process use the engine of the module."""
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 @pytest.fixture

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
-from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.notebook.arguments import parse_line
 from anylearn_jupyter.notebook.expressions import Names
@@ -26,10 +25,10 @@ from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.planning import plan
 from anylearn_jupyter.submit.request import TrainRequest
 from conftest import engine_command
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 from kernel_fixtures import RealKernel, kernels
 
-__all__ = ["kernels", "shared_engine"]
+__all__ = ["kernels", "of_the_engine", "shared_engine"]
 
 PARSER = parser_of(AnylearnMagics.anylearn_train)
 
@@ -178,14 +177,6 @@ def test_a_request_comes_back_from_json_with_its_cell(project: Path) -> None:
     request = request_of("lr = 0.1\n---\nprint(lr)\n")
     assert TrainRequest.from_json(request.to_json()) == request
     assert isinstance(request.code_cell, CodeCell)
-
-
-@pytest.fixture
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 def test_a_cell_runs_beside_the_modules_and_can_be_repeated(

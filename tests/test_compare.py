@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.notebook.record_view import comparison_rows, record_rows, show
@@ -21,9 +19,11 @@ from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.tasks import recent_tasks
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 
-__all__ = ["shared_engine"]
+__all__ = ["of_the_engine", "shared_engine"]
+
+pytestmark = pytest.mark.usefixtures("of_the_engine")
 
 SCRIPT = """import sys
 one = 1
@@ -31,15 +31,6 @@ two = 2
 if "--code" in sys.argv:
     sys.exit(int(sys.argv[sys.argv.index("--code") + 1]))
 """
-
-
-@pytest.fixture(autouse=True)
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have this process use the engine of the module."""
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 @pytest.fixture

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from anylearn_jupyter.client.connection import current_connection, disconnect
+from anylearn_jupyter.client.connection import current_connection
 from anylearn_jupyter.errors import AnylearnError, DataError, OptionError, SnapshotError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.kept_snapshots import kept_snapshot, store_of
@@ -18,9 +17,11 @@ from anylearn_jupyter.submit.ledger import Ledger
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 
-__all__ = ["shared_engine"]
+__all__ = ["of_the_engine", "shared_engine"]
+
+pytestmark = pytest.mark.usefixtures("of_the_engine")
 
 SCRIPT = """
 import os, sys
@@ -29,15 +30,6 @@ words = sys.argv[1:]
 print("code", {number}, "lr", words[words.index("--lr") + 1], "env", os.environ.get("WORD"))
 print("data", (Path(words[words.index("--data") + 1]) / "a.txt").read_text())
 """
-
-
-@pytest.fixture(autouse=True)
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have this process use the engine of the module."""
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 @pytest.fixture

@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import nbformat
 import pytest
 
-from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.entities import TaskPhase
 from anylearn_jupyter.errors import OptionError, TaskFailed
 from anylearn_jupyter.notebook.arguments import parse_line
@@ -29,11 +28,11 @@ from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.sweeping import submit_sweep
 from anylearn_jupyter.submit.task import TrainTask
 from conftest import engine_command
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 from kernel_fixtures import RealKernel, kernels
 from waiting import wait_until
 
-__all__ = ["kernels", "shared_engine"]
+__all__ = ["kernels", "of_the_engine", "shared_engine"]
 
 PARSER = parser_of(AnylearnMagics.anylearn_train)
 PARAMETERS = """
@@ -75,14 +74,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "numbers" / "a.txt").write_text("1\n", encoding="utf-8")
     monkeypatch.chdir(directory)
     return directory
-
-
-@pytest.fixture
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 def asked(line: str, body: str = "", **variables: object) -> Training:
@@ -133,6 +124,8 @@ def test_values_are_arguments_of_what_executes_it(project: Path) -> None:
         ("train.ipynb -d images=numbers", "", "has no parameter 'images'"),
         ("train.ipynb", "--lr 1", "has no command line"),
         ("train.ipynb --code", "x = 1", "both say what to run"),
+        ("train.ipynb --num-nodes 2", "", "num_nodes=2 cannot be used with the notebook"),
+        ("train.ipynb --nproc-per-node 2", "", "is executed by one process"),
         ("gone.ipynb", "", "does not exist"),
         ("trian.ipynb", "", "did you mean 'train.ipynb'?"),
         ("broken.ipynb", "", "is no notebook"),

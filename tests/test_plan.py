@@ -6,7 +6,6 @@ import html
 import json
 import os
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from html.parser import HTMLParser
 from pathlib import Path
@@ -25,23 +24,14 @@ from anylearn_jupyter.submit.packing import packing_list
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.planning import Plan, if_told, plan
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
-from engine_home import EngineHome, shared_engine
+from engine_home import EngineHome, of_the_engine, shared_engine
 from plain_gateway import PASSWORD, USER
 from repository_states import a_repository, git, write
 
-__all__ = ["shared_engine"]
+__all__ = ["of_the_engine", "shared_engine"]
 
 CPUS = len(os.sched_getaffinity(0))
 POISON = "<img src=x onerror=alert(1)>"
-
-
-@pytest.fixture
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have this process use the engine of the module."""
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 @pytest.fixture

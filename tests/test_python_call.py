@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,6 @@ import pytest
 
 import anylearn_jupyter
 from anylearn_jupyter import train
-from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.errors import OptionError, TaskFailed
 from anylearn_jupyter.notebook.arguments import parse_line
 from anylearn_jupyter.notebook.expressions import Names
@@ -22,9 +20,9 @@ from anylearn_jupyter.notebook.training import Training, training
 from anylearn_jupyter.submit.planning import Plan
 from anylearn_jupyter.submit.sweep import Sweep
 from anylearn_jupyter.submit.task import TrainTask
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 
-__all__ = ["shared_engine"]
+__all__ = ["of_the_engine", "shared_engine"]
 
 SCRIPT = """
 import argparse, sys
@@ -49,15 +47,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (directory / "p.json").write_text('{"lr": 0.5}')
     monkeypatch.chdir(directory)
     return directory
-
-
-@pytest.fixture
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have this process use the engine of the module."""
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 def asked_by_call(*positional: Any, **named: Any) -> Training:

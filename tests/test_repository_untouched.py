@@ -8,24 +8,22 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.submit.packing import packing_list
 from anylearn_jupyter.submit.pipeline import Submission, submit
 from anylearn_jupyter.submit.planning import plan
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
 from anylearn_jupyter.submit.snapshot import snapshot
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 from repository_states import STATES, Made, every_byte, git, make, write
 
-__all__ = ["shared_engine"]
+__all__ = ["of_the_engine", "shared_engine"]
 
 
 @pytest.mark.parametrize("state", STATES)
@@ -42,15 +40,6 @@ def test_every_byte_is_the_same_after_snapshots(state: str, tmp_path: Path) -> N
     assert not made.tell_tale.exists()
     assert first.commit == second.commit
     assert packed.startswith(b"PACK")
-
-
-@pytest.fixture
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have this process use the engine of the module."""
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 def a_request(made: Made, **changes: Any) -> TrainRequest:

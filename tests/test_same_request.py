@@ -6,29 +6,21 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.submit.ledger import Ledger
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.planning import plan
 from anylearn_jupyter.submit.request import DataInput, TrainRequest
-from engine_home import EngineHome, shared_engine
+from engine_home import of_the_engine, shared_engine
 
-__all__ = ["shared_engine"]
+__all__ = ["of_the_engine", "shared_engine"]
 
-
-@pytest.fixture(autouse=True)
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Have this process use the engine of the module."""
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
+pytestmark = pytest.mark.usefixtures("of_the_engine")
 
 
 @pytest.fixture

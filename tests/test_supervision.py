@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -29,12 +28,12 @@ from anylearn_jupyter.submit.planning import plan
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
 from conftest import RunningEngine, engine_command
-from engine_home import EngineHome, shared_engine
+from engine_home import EngineHome, of_the_engine, shared_engine
 from plain_gateway import PASSWORD, USER
 from shim_fixtures import ShimTask, make_task, python, task
 from waiting import wait_until
 
-__all__ = ["make_task", "shared_engine", "task"]
+__all__ = ["make_task", "of_the_engine", "shared_engine", "task"]
 
 PARSER = parser_of(AnylearnMagics.anylearn_train)
 
@@ -145,14 +144,6 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     )
     (directory / "fail.py").write_text("raise SystemExit(7)\n", encoding="utf-8")
     return directory
-
-
-@pytest.fixture
-def of_the_engine(shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    disconnect()
-    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
-    yield
-    disconnect()
 
 
 def request_of(line: str, body: str = "") -> TrainRequest:

@@ -55,6 +55,15 @@ def test_an_old_python_is_one_sentence(
     assert "Python 3.11 or newer is needed" in str(ended.value)
 
 
+def test_asking_for_help_writes_nothing() -> None:
+    lock = TOOLS.parent / "requirements.lock"
+    before = lock.stat()
+    done = run("lock.py", "--help")
+    assert done.returncode == 0
+    assert "--keep" in done.stdout
+    assert lock.stat().st_mtime_ns == before.st_mtime_ns
+
+
 def test_duplicates_are_found_and_small_repeats_are_not() -> None:
     tool = runpy.run_path(str(TOOLS / "duplicates.py"))
     six = "\n".join(f"value_{n} = compute({n})" for n in range(6))

@@ -138,7 +138,12 @@ class Engine:
         )
         self.machine = Machine.this()
         self.watcher = Watcher(loop)
-        self.runner = ShimRunner(
+        self.runner = self._make_runner(loop)
+        self.scheduler = Scheduler(self.store, self.runner, loop)
+        self.store.on_task_change(self._on_task_change)
+
+    def _make_runner(self, loop: IOLoop) -> ShimRunner:
+        return ShimRunner(
             self.tasks,
             inputs=self.inputs,
             watcher=self.watcher,
@@ -146,8 +151,6 @@ class Engine:
             machine=self.machine,
             on_change=lambda: self.scheduler.wake(),
         )
-        self.scheduler = Scheduler(self.store, self.runner, loop)
-        self.store.on_task_change(self._on_task_change)
 
     def _on_task_change(self, task: TaskRow) -> None:
         self.activity.note()
