@@ -12,6 +12,7 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -172,6 +173,50 @@ def bring_up(repository: Path, commit: str, place: Path) -> None:
         # Of git's own files only its list goes with the spare: what configures git is made anew.
         (scratch / "index").rename(place / _SPARE_INDEX)
         shutil.rmtree(scratch)
+    except BaseException:
+        shutil.rmtree(place, ignore_errors=True)
+        raise
+
+
+def looks_of(place: Path, paths: Iterable[bytes]) -> dict[bytes, tuple[int, ...]]:
+    """Tell how files of a spare look, so that one which is touched later looks different.
+
+    Raises
+    ------
+    OSError
+        One is gone.
+    """
+    top = os.fsencode(place / _SPARE_FILES) + b"/"
+    return {path: _look(os.lstat(top + path)) for path in paths}
+
+
+def _look(found: os.stat_result) -> tuple[int, ...]:
+    return (found.st_mode, found.st_size, found.st_mtime_ns, found.st_ctime_ns, found.st_ino)
+
+
+def rewrite(place: Path, written: Mapping[bytes, bytes]) -> None:
+    """Give files of a spare another content, without git.
+
+    Git's list is left behind, so that git takes these files for touched ones, and looks again.
+
+    Parameters
+    ----------
+    place : Path
+        The spare; it is gone if this fails.
+    written : Mapping
+        By the path of a file that is there, and has been seen to be one (`looks_of`).
+
+    Raises
+    ------
+    OSError
+        A file cannot be written.
+    """
+    top = os.fsencode(place / _SPARE_FILES) + b"/"
+    try:
+        for path, data in written.items():
+            handle = os.open(top + path, os.O_WRONLY | os.O_TRUNC | os.O_NOFOLLOW)
+            with os.fdopen(handle, "wb") as file:
+                file.write(data)
     except BaseException:
         shutil.rmtree(place, ignore_errors=True)
         raise

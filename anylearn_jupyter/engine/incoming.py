@@ -1,9 +1,10 @@
-"""A small pack, taken into a repository by one git process (docs/protocol.md, ``pack_post``).
+"""A small pack, taken in by one git process or none (docs/protocol.md, ``pack_post``).
 
 What ``receive-pack`` does with a push is done here for the one case of an edited snapshot, so that
 it costs one request and one process in place of two and five. The same is checked: git unpacks into
 a quarantine, with every object and every link between objects checked, before anything of it is
-the repository's; and a branch is made only where there is none.
+the repository's; and a branch is made only where there is none. An edit of code that is known
+(`code_trees`) and that is plain in every way is checked and unpacked without git (`edit_pack`).
 """
 
 from __future__ import annotations
@@ -14,11 +15,14 @@ import struct
 import subprocess
 import tempfile
 import zlib
+from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
 from functools import lru_cache
 from pathlib import Path
 
 from anylearn_jupyter.engine.checkout import CheckoutFailed, resolve
+from anylearn_jupyter.engine.code_trees import CodeTree
+from anylearn_jupyter.engine.edit_pack import Edit, PackObject, read_edit
 from anylearn_jupyter.engine.repositories import git_environment
 from anylearn_jupyter.home import sync_directory
 
@@ -32,6 +36,7 @@ _HEADER = struct.Struct(">4sII")
 _HEAD_BYTES = 256
 _TIMEOUT_S = 120
 _SYNCS_AT_ONCE = 8
+_LEVEL = 1
 
 
 class PackRefused(Exception):
@@ -43,7 +48,9 @@ def branch_of(commit: str) -> str:
     return f"snapshot-{commit[:12]}"
 
 
-def take_in(repository: Path, commit: str, pack: bytes) -> None:
+def take_in(
+    repository: Path, commit: str, pack: bytes, known: CodeTree | None = None
+) -> Edit | None:
     """Unpack a pack, and make the branch of the commit that it completes; for a thread.
 
     Parameters
@@ -54,6 +61,13 @@ def take_in(repository: Path, commit: str, pack: bytes) -> None:
         40 hexadecimal digits.
     pack : bytes
         At most `MAX_PACK_BYTES`.
+    known : CodeTree, optional
+        Code that the repository has.
+
+    Returns
+    -------
+    Edit or None
+        What it has changed of the known code; None where git has checked it.
 
     Raises
     ------
@@ -62,23 +76,35 @@ def take_in(repository: Path, commit: str, pack: bytes) -> None:
         complete the commit, or the branch exists with another commit.
     """
     _check_header(pack)
+    edit = None if known is None else read_edit(pack, commit, known)
     try:
-        _take_in(repository, commit, pack)
+        _take_in(repository, commit, pack, edit)
     except OSError as error:
         raise PackRefused(f"it cannot be written ({error.strerror or error})") from error
+    return edit
 
 
-def _take_in(repository: Path, commit: str, pack: bytes) -> None:
+def _take_in(repository: Path, commit: str, pack: bytes, edit: Edit | None) -> None:
     objects = repository / "objects"
-    quarantine = Path(tempfile.mkdtemp(prefix="tmp_objdir-incoming-", dir=objects))
-    try:
-        _unpack(repository, quarantine, pack)
-        _migrate(quarantine, objects)
-    finally:
-        shutil.rmtree(quarantine, ignore_errors=True)
-    if not has_commit(repository, commit):
-        raise PackRefused(f"the pack does not hold the commit {commit}")
-    _make_branch(repository, branch_of(commit), commit)
+    with (
+        tempfile.TemporaryDirectory(
+            prefix="tmp_objdir-incoming-", dir=objects, ignore_cleanup_errors=True
+        ) as place,
+        tempfile.NamedTemporaryFile(
+            "w", prefix="tmp_branch-", dir=repository, encoding="ascii"
+        ) as branch,
+    ):
+        branch.write(f"{commit}\n")
+        branch.flush()
+        quarantine = Path(place)
+        if edit is None:
+            _unpack(repository, quarantine, pack)
+        else:
+            _write(edit.objects, quarantine)
+        _migrate(quarantine, objects, Path(branch.name))
+        if edit is None and not has_commit(repository, commit):
+            raise PackRefused(f"the pack does not hold the commit {commit}")
+        _make_branch(repository, branch_of(commit), commit, Path(branch.name))
 
 
 def has_commit(repository: Path, commit: str) -> bool:
@@ -135,6 +161,17 @@ def _unpack(repository: Path, quarantine: Path, pack: bytes) -> None:
         raise PackRefused(f"git refused it: {said[:500]}")
 
 
+def _write(objects: Mapping[bytes, PackObject], quarantine: Path) -> None:
+    """Write objects as git keeps single ones."""
+    for object_id, one in objects.items():
+        name = object_id.hex()
+        place = quarantine / name[:2]
+        place.mkdir(exist_ok=True)
+        path = place / name[2:]
+        path.write_bytes(zlib.compress(one.whole, _LEVEL))
+        path.chmod(0o444)
+
+
 @lru_cache(maxsize=1)
 def _git() -> str:
     """Give the path of git, which is looked for once."""
@@ -144,14 +181,15 @@ def _git() -> str:
     return found
 
 
-def _migrate(quarantine: Path, objects: Path) -> None:
+def _migrate(quarantine: Path, objects: Path, branch: Path) -> None:
     """Make what has been checked the repository's own, durably: an object's name is its content.
 
-    Waiting for the disk is most of it, so all files are waited for at once, and then their places.
+    Waiting for the disk is most of it, so all files are waited for at once, the one that becomes
+    the branch too, and then their places.
     """
     found = [path for place in quarantine.iterdir() for path in place.iterdir()]
     with ThreadPoolExecutor(_SYNCS_AT_ONCE) as threads:
-        list(threads.map(_sync_file, found))
+        list(threads.map(_sync_file, [*found, branch]))
         places = {objects / path.parent.name for path in found}
         for place in places:
             place.mkdir(exist_ok=True)
@@ -168,26 +206,18 @@ def _sync_file(path: Path) -> None:
         os.close(handle)
 
 
-def _make_branch(repository: Path, name: str, commit: str) -> None:
-    """Make a branch, whole and durable, unless there is one; it is never overwritten."""
+def _make_branch(repository: Path, name: str, commit: str, new: Path) -> None:
+    """Make a file the branch, durably, unless there is one; it is never overwritten."""
     heads = repository / "refs" / "heads"
-    handle, new = tempfile.mkstemp(prefix="tmp_branch-", dir=repository)
+    if _packed(repository, name) not in (None, commit):
+        raise PackRefused(f"the branch {name} is at another commit")
     try:
-        with os.fdopen(handle, "w", encoding="ascii") as file:
-            file.write(f"{commit}\n")
-            file.flush()
-            os.fsync(file.fileno())
-        if _packed(repository, name) not in (None, commit):
-            raise PackRefused(f"the branch {name} is at another commit")
-        try:
-            os.link(new, heads / name)
-        except FileExistsError:
-            found = (heads / name).read_text(encoding="ascii", errors="replace").strip()
-            if found != commit:
-                raise PackRefused(f"the branch {name} is at another commit") from None
-        sync_directory(heads)
-    finally:
-        Path(new).unlink()
+        os.link(new, heads / name)
+    except FileExistsError:
+        found = (heads / name).read_text(encoding="ascii", errors="replace").strip()
+        if found != commit:
+            raise PackRefused(f"the branch {name} is at another commit") from None
+    sync_directory(heads)
 
 
 def _packed(repository: Path, name: str) -> str | None:

@@ -22,7 +22,9 @@ import threading
 import time
 from pathlib import Path
 
-from anylearn_jupyter.engine.checkout import CheckoutFailed, Spare, bring_up
+from anylearn_jupyter.engine.checkout import CheckoutFailed, Spare, bring_up, looks_of, rewrite
+from anylearn_jupyter.engine.code_trees import CodeTrees, list_tree
+from anylearn_jupyter.engine.edit_pack import Edit
 from anylearn_jupyter.home import make_private_directory
 
 MOST_SPARES = 4
@@ -52,6 +54,11 @@ class SpareCode:
     ----------
     root : Path
         Where they are; what an earlier engine left there is removed.
+
+    Attributes
+    ----------
+    trees : CodeTrees
+        What is known of the code of which there are spares.
     """
 
     def __init__(self, root: Path) -> None:
@@ -62,6 +69,8 @@ class SpareCode:
         self._expected: set[Path] = set()
         self._young: dict[Path, str] = {}
         self._current: dict[Path, tuple[str, float]] = {}
+        self._looks: dict[Path, tuple[str, dict[bytes, tuple[int, ...]]]] = {}
+        self.trees = CodeTrees()
         self._closed = False
         shutil.rmtree(root, ignore_errors=True)
 
@@ -80,6 +89,7 @@ class SpareCode:
         with self._lock:
             self._lock.wait_for(lambda: repository not in self._expected, _WAIT_S)
             self._young.pop(repository, None)
+            self._looks.pop(repository, None)
             commit, at = self._current.pop(repository, (None, 0.0))
             try:
                 self._spare(repository).rename(place)
@@ -87,10 +97,18 @@ class SpareCode:
                 return None
         return Spare(place, commit if time.monotonic() - at < CURRENT_S else None)
 
-    def expect(self, repository: Path, commit: str) -> None:
+    def expect(self, repository: Path, commit: str, edit: Edit | None = None) -> None:
         """Bring the repository's spare, if there is one, up to a commit that a task may soon want.
 
-        For a thread, as it runs git.
+        For a thread, as it may run git.
+
+        Parameters
+        ----------
+        repository, commit
+            What came.
+        edit : Edit, optional
+            What it has changed, where that is known: if the spare is of the commit before, and
+            nobody has touched it, only the changed files are written.
         """
         with self._lock:
             place = self._root / f".up-{self._spare(repository).name}"
@@ -101,9 +119,14 @@ class SpareCode:
             except OSError:
                 return
             self._expected.add(repository)
+            before, looks = self._looks.pop(repository, ("", {}))
         try:
-            bring_up(repository, commit, place)
+            now = _edited(place, edit, looks) if edit and before == edit.base else None
+            if now is None:
+                bring_up(repository, commit, place)
             with self._lock:
+                if now is not None:
+                    self._looks[repository] = (commit, now)
                 place.rename(self._spare(repository))
                 self._current[repository] = (commit, time.monotonic())
         except (CheckoutFailed, OSError) as error:
@@ -147,6 +170,7 @@ class SpareCode:
                 return
             self._last = {one: last for one, last in self._last.items() if one.is_dir()}
             wanted = dict(self._last)
+            self.trees.keep_only(wanted)
             make_private_directory(self._root)
             kept = {self._spare(repository).name for repository in wanted}
             for left in self._root.iterdir():
@@ -155,6 +179,7 @@ class SpareCode:
         for repository, (commit, code) in reversed(wanted.items()):
             if not self._closed and not self._has(repository) and _fits(code):
                 self._make(repository, commit)
+                self._know(repository, commit)
 
     def settle(self) -> None:
         """Have git look again at files that are new; for a thread, `SETTLED_S` after `refill`.
@@ -166,6 +191,7 @@ class SpareCode:
             young, self._young = self._young, {}
         for repository, commit in young.items():
             self.expect(repository, commit)
+            self._know(repository, commit)
 
     def _has(self, repository: Path) -> bool:
         with self._lock:
@@ -184,6 +210,23 @@ class SpareCode:
         finally:
             shutil.rmtree(new, ignore_errors=True)
 
+    def _know(self, repository: Path, commit: str) -> None:
+        """Note what the spare is of, file by file, so that an edit of it needs no git."""
+        known = self.trees.of(repository)
+        if known is None or known.commit != commit:
+            known = list_tree(repository, commit)
+        if known is None:
+            return
+        with self._lock:
+            if repository in self._expected:
+                return
+            try:
+                looks = looks_of(self._spare(repository), known.files())
+            except OSError:
+                return  # taken meanwhile
+            self._looks[repository] = (commit, looks)
+        self.trees.put(repository, known)
+
     def close(self) -> None:
         """Remove all of them; none is made afterwards."""
         with self._lock:
@@ -193,6 +236,27 @@ class SpareCode:
     def _spare(self, repository: Path) -> Path:
         digest = hashlib.sha256(os.fsencode(repository)).hexdigest()[:32]
         return self._root / digest
+
+
+def _edited(
+    place: Path, edit: Edit, looks: dict[bytes, tuple[int, ...]]
+) -> dict[bytes, tuple[int, ...]] | None:
+    """Write what an edit has changed, and tell how the files look then.
+
+    Returns
+    -------
+    dict or None
+        None where the spare is not what it was, or more has changed than files' content.
+    """
+    if edit.written is None:
+        return None
+    try:
+        if looks_of(place, edit.tree.files()) != looks:
+            return None
+    except OSError:
+        return None
+    rewrite(place, edit.written)
+    return looks | looks_of(place, edit.written)
 
 
 def _fits(code: Path) -> bool:

@@ -7,6 +7,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from anylearn_jupyter.engine.edit_pack import Edit
 from anylearn_jupyter.engine.handlers import create_once
 from anylearn_jupyter.engine.incoming import PackRefused, has_commit, take_in
 from anylearn_jupyter.engine.inputs import MIRROR_ID
@@ -145,10 +146,11 @@ async def push_pack(engine: Engine, request: Request) -> dict[str, Any]:
     engine.database.count(git_bytes=len(request.part))
     repository = engine.repositories.path(request.user.name, row.name)
     try:
-        await asyncio.to_thread(take_in, repository, commit, request.part)
+        known = engine.runner.known_code(repository)
+        edit = await asyncio.to_thread(take_in, repository, commit, request.part, known)
     except PackRefused as error:
         raise conflict(f"The pack for {commit} is not taken: {error}.") from error
-    _is_complete(engine, row, repository, commit)
+    _is_complete(engine, row, repository, commit, edit)
     changed = own_algorithm(engine, request, row.id)
     return {**mutation(row.id, "The code is there."), "algorithm": _json(engine, changed)}
 
@@ -160,7 +162,9 @@ def _commit_id(request: Request) -> str:
     return commit
 
 
-def _is_complete(engine: Engine, row: AlgorithmRow, repository: Path, commit: str) -> None:
+def _is_complete(
+    engine: Engine, row: AlgorithmRow, repository: Path, commit: str, edit: Edit | None = None
+) -> None:
     engine.resources.change(
         row.id,
         commit_id=commit,
@@ -168,7 +172,7 @@ def _is_complete(engine: Engine, row: AlgorithmRow, repository: Path, commit: st
         problem="",
         uploaded_ms=engine.now_ms(),
     )
-    engine.runner.expect(repository, commit)
+    engine.runner.expect(repository, commit, edit)
 
 
 def _values(name: str, request: Request, known: AlgorithmRow | None) -> dict[str, Any]:

@@ -22,6 +22,8 @@ from typing import TYPE_CHECKING, Any
 
 from tornado.ioloop import IOLoop
 
+from anylearn_jupyter.engine.code_trees import CodeTree
+from anylearn_jupyter.engine.edit_pack import Edit
 from anylearn_jupyter.engine.handover import LOCK_DESCRIPTOR
 from anylearn_jupyter.engine.launch import STOP_GRACE_S, Inputs, LaunchRefused, prepare
 from anylearn_jupyter.engine.machine import Machine
@@ -182,10 +184,16 @@ class ShimRunner:
         if followed is not None and followed.watch is not None:
             followed.watch.close()
 
-    def expect(self, repository: Path, commit: str) -> None:
+    def known_code(self, repository: Path) -> CodeTree | None:
+        """Give the last code of a repository, if it is known."""
+        return self._spare_code.trees.of(repository)
+
+    def expect(self, repository: Path, commit: str, edit: Edit | None = None) -> None:
         """Make ready for a task that a client may ask for next: code of it has just come."""
+        if edit is not None:
+            self._spare_code.trees.put(repository, edit.tree)
         if not self._closed:
-            self._threads.submit(self._spare_code.expect, repository, commit)
+            self._threads.submit(self._spare_code.expect, repository, commit, edit)
 
     def tidy(self) -> None:
         """Remove what was made ready of code that has been deleted."""
