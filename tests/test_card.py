@@ -395,6 +395,8 @@ def test_the_modules_of_the_page_side_become_one() -> None:
     assert set(re.findall(r"^import.*from '\./(\w+)\.js';$", ALL_MODULES, re.MULTILINE)) < {
         path.stem for path in STATIC.glob("*.js")
     }
-    assert re.findall(r"^(?:import|export) .*", module, re.MULTILINE) == ["export default () => {"]
+    assert re.findall(r"^(?:import|export) .*", module, re.MULTILINE) == [
+        "export default hearing(page);"
+    ]
     names = re.findall(r"^(?:function|class|const|let) (\w+)", module, re.MULTILINE)
     assert len(names) == len(set(names))

@@ -192,6 +192,7 @@ def test_every_option_comes_back(project: Path) -> None:
     "entrypoint", ["python -m pkg.mod", "torchrun train.py -x '{a}'", "python 'my script.py'"]
 )
 def test_what_is_run_comes_back(entrypoint: str, project: Path) -> None:
+    (project / "my script.py").touch()
     check(
         TrainRequest(
             entrypoint=entrypoint,

@@ -9,7 +9,7 @@ import pytest
 
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.submit.entry import check_module, check_script
+from anylearn_jupyter.submit.entry import check_exists, check_module, check_script
 from anylearn_jupyter.submit.packing_list import PackingList
 from anylearn_jupyter.submit.packing_rules import PackingRules
 from anylearn_jupyter.submit.snapshot import snapshot
@@ -88,3 +88,16 @@ def test_modules(project: Path) -> None:
         check_module("pkg.train", packing)
     with pytest.raises(OptionError, match=r"no module 'pkg.missing'"):
         check_module("pkg.missing", packing)
+
+
+def test_a_script_that_is_not_there_is_refused_with_a_name_that_is_near(tmp_path: Path) -> None:
+    (tmp_path / "train.py").touch()
+    (tmp_path / "part").mkdir()
+    (tmp_path / "part" / "fit.py").touch()
+    check_exists("part/fit.py", tmp_path)
+    with pytest.raises(OptionError, match=r"did you mean 'train\.py'\?"):
+        check_exists("trian.py", tmp_path)
+    with pytest.raises(OptionError, match=r"did you mean 'part/fit\.py'\?"):
+        check_exists("part/fti.py", tmp_path)
+    with pytest.raises(OptionError, match="check its name"):
+        check_exists("nowhere/x.py", tmp_path)

@@ -241,7 +241,10 @@ def test_resume_tells_what_has_ended_meanwhile(trained: Shell, tmp_path: Path) -
     text = trained.run("%anylearn_resume -o tasks")
     assert text == ("Ended since last seen: busy (succeeded); `%anylearn_resume NAME` shows one.\n")
     assert trained["tasks"] == []
-    assert trained.run("%anylearn_resume") == "There is no unfinished task of this directory.\n"
+    assert trained.run("%anylearn_resume") == (
+        "There is no unfinished task of this directory; `%anylearn_tasks` lists those that have "
+        "ended, and `%anylearn_resume last` shows the newest.\n"
+    )
 
 
 def test_resume_of_a_server_that_does_not_answer(trained: Shell, home: Path) -> None:
@@ -271,7 +274,7 @@ def test_a_task_is_named_in_many_ways(trained: Shell) -> None:
 
 def test_tasks_are_listed(trained: Shell) -> None:
     lines = trained.run("%anylearn_tasks").splitlines()
-    assert lines[0].split() == ["name", "state", "took", "submitted", "server", "directory", "id"]
+    assert lines[0].split() == ["name", "state", "took", "id", "submitted", "server", "directory"]
     assert [line.split()[0] for line in lines[1:]] == ["busy", "done"]
     assert lines[1].split()[1] in ("running", "starting", "queued")
     assert lines[2].split()[1] == "succeeded"
@@ -305,7 +308,7 @@ def test_results(trained: Shell, tmp_path: Path, home: Path) -> None:
     folder = trained["folder"]
     assert folder == home / "results" / trained["done"].id
     assert sorted(path.name for path in folder.iterdir()) == ["model.txt", "notes.md"]
-    assert text == "2 files, 12 bytes:\n"
+    assert text == "2 files, 12 bytes:\n  model.txt (7 bytes)\n  notes.md (5 bytes)\n"
     trained.run(
         "%anylearn_results done *.md --to {target}".replace("{target}", str(tmp_path / "to"))
     )

@@ -136,6 +136,7 @@ def test_what_to_run(project: Path) -> None:
     (project / "pkg" / "__main__.py").write_text(SCRIPT, encoding="utf-8")
     assert request_of("-m pkg").entrypoint == "python -m pkg"
     assert words_of(request_of("-m pkg", "amp"))[-1] == "--amp"
+    (project / "my train.py").touch()
     assert request_of("'my train.py'").entrypoint == "python 'my train.py'"
     assert request_of(str(project / "train.py")).entrypoint == "python train.py"
     assert request_of('--entrypoint "torchrun train.py -x {n}"', n=2).entrypoint == (

@@ -13,7 +13,7 @@ from anylearn_jupyter.entities import Exit, TaskDetail
 from anylearn_jupyter.errors import NotFound, OptionError, TaskFailed, WaitEnded
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.submit.ledger import Ledger
-from anylearn_jupyter.submit.outcome import outcome_text
+from anylearn_jupyter.submit.outcome import outcome_text, short_outcome_text
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.task import TrainTask, readable_lines
@@ -238,6 +238,29 @@ def test_nothing_is_lost_when_the_engine_cannot_be_reached(
 def test_outcomes_in_words(ended: Exit | None, phase: str, text: str) -> None:
     state = -3 if phase == "lost" else -2
     assert outcome_text(TaskDetail(id="T", state=state, phase=phase, exit=ended)) == text
+
+
+@pytest.mark.parametrize(
+    ("ended", "phase", "text"),
+    [
+        (Exit(kind="exit", number=1), "failed", "failed with exit code 1"),
+        (Exit(kind="exit", number=127), "failed", "failed with exit code 127 "
+         "(a command was not found)"),
+        (Exit(kind="exit", number=137), "failed", "failed with exit code 137 (SIGKILL)"),
+        (Exit(kind="exit", number=255), "failed", "failed with exit code 255"),
+        (Exit(kind="signal", number=9), "failed", "ended by signal 9 (SIGKILL)"),
+        (Exit(kind="signal", number=99), "failed", "ended by signal 99"),
+        (Exit(kind="time", message="stopped after 1 s, its limit"), "failed",
+         "failed: stopped after 1 s, its limit"),
+        (Exit(kind="unknown", message="the machine was restarted"), "lost", "lost"),
+        (None, "succeeded", "succeeded"),
+    ],
+)  # fmt: skip
+def test_a_badge_says_how_it_ended_and_leaves_why_to_the_cause(
+    ended: Exit | None, phase: str, text: str
+) -> None:
+    state = {"lost": -3, "failed": -2, "succeeded": 2}[phase]
+    assert short_outcome_text(TaskDetail(id="T", state=state, phase=phase, exit=ended)) == text
 
 
 def test_readable_lines_collapse_bars_and_keep_the_indent() -> None:

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import NotFound, OptionError
 from anylearn_jupyter.notebook.ansi import plain
 from anylearn_jupyter.notebook.expressions import Names
@@ -115,6 +116,8 @@ def stop(shell: InteractiveShell, ids: Sequence[str]) -> None:
 
 # %anylearn_results
 
+_LISTED_FILES = 10
+
 
 def results(
     shell: InteractiveShell, task_id: str, pattern: str | None, *, to: str | None, wait: bool
@@ -127,7 +130,11 @@ def results(
     target = names.text(to) if to is not None else None
     glob = names.text(pattern) if pattern is not None else None
     folder = task.results(glob, target, wait=wait)
-    files = [path for path in folder.rglob("*") if path.is_file()]
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
     size = size_text(sum(path.stat().st_size for path in files))
     say(f"{len(files)} file{'' if len(files) == 1 else 's'}, {size}:")
+    for path in files[:_LISTED_FILES]:
+        say(f"  {one_line(path.relative_to(folder).as_posix())} ({size_text(path.stat().st_size)})")
+    if len(files) > _LISTED_FILES:
+        say(f"  and {len(files) - _LISTED_FILES:,} more")
     return folder

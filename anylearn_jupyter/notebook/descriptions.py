@@ -17,7 +17,7 @@ from anylearn_jupyter.notebook.task_view import Snapshot
 from anylearn_jupyter.notebook.terminal import size_text
 from anylearn_jupyter.submit.facts import DataFact, Facts
 from anylearn_jupyter.submit.metric_lines import Progress
-from anylearn_jupyter.submit.outcome import outcome_text
+from anylearn_jupyter.submit.outcome import short_outcome_text
 
 MAX_WORDS = 2_000
 """Characters of one fact, such as a command, that a view shows."""
@@ -52,7 +52,7 @@ def state_text(snapshot: Snapshot) -> str:
     if detail.phase == TaskPhase.QUEUED and detail.queue_position is not None:
         before = detail.queue_position - 1
         return "next to start" if before <= 0 else f"queued, {before} before it"
-    return one_line(outcome_text(detail), 300)
+    return one_line(short_outcome_text(detail), 300)
 
 
 def times_text(detail: TaskDetail, now_ms: int | None = None) -> str:

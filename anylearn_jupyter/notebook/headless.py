@@ -19,6 +19,7 @@ from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskDetail
 from anylearn_jupyter.errors import NotFound
 from anylearn_jupyter.notebook.ansi import plain
+from anylearn_jupyter.notebook.descriptions import server_text
 from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.terminal import TerminalText
 from anylearn_jupyter.submit.outcome import outcome_text
@@ -64,8 +65,8 @@ def watch_to_the_end(task: TrainTask) -> None:
 def waiting_text(task: TrainTask) -> str:
     """Say what is waited for, and what an interrupt does."""
     return (
-        f"Task {name_of(task)} on {task.server}; an interrupt stops the watching, not the "
-        f"task: `%anylearn_stop {task.id}` does."
+        f"Task {name_of(task)} on {server_text(task.server)}; an interrupt stops the watching, not "
+        f"the task: `%anylearn_stop {task.id}` does."
     )
 
 

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import re
+import uuid
 from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 import anywidget
+import traitlets
 
 STATIC = Path(__file__).parent / "static"
 
@@ -18,14 +20,16 @@ def page_module(names: Iterable[str]) -> str:
     Parameters
     ----------
     names : iterable of str
-        In the order in which they need each other; no name stands in two of them.
+        In the order in which they need each other; no name stands in two of them. The last one is
+        the widget's.
     """
     joined = []
-    for name in names:
+    for name in (*names, "hearing"):
         source = (STATIC / f"{name}.js").read_text(encoding="utf-8")
         source = re.sub(r"^import .*\n", "", source, flags=re.MULTILINE)
-        joined.append(re.sub(r"^export (?!default )", "", source, flags=re.MULTILINE))
-    return "\n".join(joined)
+        source = re.sub(r"^export default ", "const page = ", source, flags=re.MULTILINE)
+        joined.append(re.sub(r"^export ", "", source, flags=re.MULTILINE))
+    return "\n".join([*joined, "export default hearing(page);"])
 
 
 def page_styles(names: Iterable[str]) -> str:
@@ -34,7 +38,19 @@ def page_styles(names: Iterable[str]) -> str:
 
 
 class PageWidget(anywidget.AnyWidget):
-    """A widget whose messages are also handled while a cell runs."""
+    """A widget whose messages are also handled while a cell runs, and in a page that is slow.
+
+    Attributes
+    ----------
+    own_id : str
+        Of its model, by which the page finds it (``static/hearing.js``).
+    """
+
+    own_id = traitlets.Unicode().tag(sync=True)
+
+    def __init__(self, **traits: Any) -> None:
+        own_id = uuid.uuid4().hex
+        super().__init__(model_id=own_id, own_id=own_id, **traits)
 
     def open(self) -> None:
         """Open the way to the page."""

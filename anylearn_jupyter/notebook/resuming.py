@@ -98,7 +98,11 @@ def _unfinished(*, everything: bool) -> list[TrainTask]:
         more = f" and {len(ended) - _LISTED} more" if len(ended) > _LISTED else ""
         say(f"Ended since last seen: {listed}{more}; `%anylearn_resume NAME` shows one.")
     elif not tasks:
-        say(f"There is no unfinished task{'' if everything else ' of this directory'}.")
+        place = "" if everything else " of this directory"
+        say(
+            f"There is no unfinished task{place}; `%anylearn_tasks` lists those that have ended, "
+            "and `%anylearn_resume last` shows the newest."
+        )
     others = sum(not task.detail.finished for task in known) - len(tasks)
     if others:
         plural = "s are" if others > 1 else " is"

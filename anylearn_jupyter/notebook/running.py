@@ -11,6 +11,7 @@ from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.home import Home
 from anylearn_jupyter.notebook.attached import attached_text, reuses
 from anylearn_jupyter.notebook.card import show_task
+from anylearn_jupyter.notebook.descriptions import server_text
 from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.forms import show_form
 from anylearn_jupyter.notebook.headless import is_headless, waiting_text, watch_to_the_end
@@ -90,7 +91,7 @@ def train(
         watch_to_the_end(task)
     elif headless:
         if not task.note:
-            say(f"Task {name_of(task)} on {task.server} is submitted.")
+            say(f"Task {name_of(task)} on {server_text(task.server)} is submitted.")
     else:
         if waits:
             say(waiting_text(task))

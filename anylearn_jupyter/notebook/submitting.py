@@ -24,6 +24,12 @@ TICK_S = 0.1
 PLAIN_S = 10.0
 """Seconds between two plain lines about the same transfer."""
 
+# HTML in an output has other margins and letters than what a cell prints.
+_LIKE_PRINTED = (
+    "margin:0;padding:0 var(--jp-code-padding,0);font-size:var(--jp-code-font-size,13px);"
+    "line-height:var(--jp-code-line-height,1.3)"
+)
+
 
 @contextmanager
 def line_progress(shell: InteractiveShell) -> Iterator[LineProgress]:
@@ -115,7 +121,7 @@ class LineProgress:
         moment = time.monotonic()
         if not now and self._shown_at is not None and moment - self._shown_at < TICK_S:
             return
-        markup = f'<pre class="mathjax_ignore" style="margin:0">{html.escape(text)}</pre>'
+        markup = f'<pre class="mathjax_ignore" style="{_LIKE_PRINTED}">{html.escape(text)}</pre>'
         update = self._shown_at is not None
         self._shown_at = moment
         publish(self._shell, text, markup, display_id=self._display_id, update=update)

@@ -10,7 +10,7 @@ from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskPhase
 from anylearn_jupyter.notebook.descriptions import server_text
 from anylearn_jupyter.notebook.task_view import TaskView
-from anylearn_jupyter.submit.outcome import outcome_text
+from anylearn_jupyter.submit.outcome import short_outcome_text
 from anylearn_jupyter.submit.sweep_ranking import Extent, mode_of, ranked, series_of
 from anylearn_jupyter.submit.sweep_request import value_text
 from anylearn_jupyter.submit.task_group import TaskGroup
@@ -89,7 +89,7 @@ def row_of(group: TaskGroup, place: int, view: TaskView) -> Row:
         name=one_line(detail.name or detail.id, 120),
         values=tuple(value_text(values[name]) if name in values else "" for name in group.names),
         phase="gone" if view.gone else detail.phase,
-        state=one_line(outcome_text(detail), 200) if detail.finished else detail.phase,
+        state=one_line(short_outcome_text(detail), 200) if detail.finished else detail.phase,
         share=None if progress is None else min(progress.done / progress.total, 1),
         started_ms=detail.started_ms,
         finished_ms=detail.finished_ms,

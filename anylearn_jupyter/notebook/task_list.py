@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.notebook.descriptions import duration_text
 from anylearn_jupyter.notebook.printing import say, show_table
-from anylearn_jupyter.submit.outcome import outcome_text
+from anylearn_jupyter.submit.outcome import short_outcome_text
 from anylearn_jupyter.submit.sweep import name_of_sweep, sweep_id_of
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.tasks import recent_tasks, unfinished_tasks
@@ -25,7 +25,7 @@ LISTED_ROWS = 20
 LOOKED_AT_TASKS = 1_000
 """The newest tasks, of which these rows are made; a sweep has many in one."""
 
-HEADS = ("name", "state", "took", "submitted", "server", "directory", "id")
+HEADS = ("name", "state", "took", "id", "submitted", "server", "directory")
 
 
 def list_tasks(
@@ -83,11 +83,11 @@ def _row(tasks: list[TrainTask]) -> list[str]:
         submitted = f"{moment:%Y-%m-%d %H:%M}"
     rest = [submitted, newest.server, _short(record.working_dir)]
     if sweep_id is None:
-        return [newest.name, outcome_text(newest.detail), _took(tasks), *rest, newest.id]
+        return [newest.name, short_outcome_text(newest.detail), _took(tasks), newest.id, *rest]
     name = f"{name_of_sweep(newest.name)} (sweep of {len(tasks)})"
     phases = Counter(task.phase for task in tasks)
     states = ", ".join(f"{count} {phase}" for phase, count in phases.items())
-    return [name, states, _took(tasks), *rest, sweep_id]
+    return [name, states, _took(tasks), sweep_id, *rest]
 
 
 def _took(tasks: list[TrainTask]) -> str:

@@ -36,6 +36,7 @@ from anylearn_jupyter.notebook.swept import sweep_request, swept_points
 from anylearn_jupyter.notebook.values import SHELL_WORK, Layered, Values, layered, values_of
 from anylearn_jupyter.submit.code_cell import CELL_SCRIPT, CodeCell
 from anylearn_jupyter.submit.command import entry_command, entry_module, entry_script
+from anylearn_jupyter.submit.entry import check_exists
 from anylearn_jupyter.submit.request import DEFAULT_MIRROR, DataInput, TrainRequest
 from anylearn_jupyter.submit.sweep_request import SweepRequest
 
@@ -281,7 +282,11 @@ def _entrypoint(options: GivenOptions, directory: Path | None) -> str | None:
     if entry is not None and entry.endswith(_NOTEBOOK):
         return None
     if entry is not None:
-        return entry_command(_relative(entry, directory))
+        script = _relative(entry, directory)
+        as_command = entry_command(script)
+        if directory is not None and not options.given.algorithm_id:
+            check_exists(script, directory)
+        return as_command
     if module is not None:
         return entry_command(f"-m {module}")
     if command is None and options.given.algorithm_id is None:

@@ -50,6 +50,27 @@ def check_script(script: str, packing: PackingList) -> None:
         )
 
 
+def check_exists(script: str, directory: Path) -> None:
+    """Refuse a script that is not there, before anything of the directory is read.
+
+    Raises
+    ------
+    OptionError
+        There is no such file; with a name that is near.
+    """
+    place = directory / script
+    if place.exists():
+        return
+    there = [path for path in {directory, place.parent} if path.is_dir()]
+    names = [
+        file.relative_to(directory).as_posix()
+        for path in there
+        if path.is_relative_to(directory)
+        for file in sorted(path.glob("*.py"))
+    ]
+    raise _not_there(script, names, directory, "entry script")
+
+
 def check_travels(notebook: str, packing: PackingList) -> None:
     """Refuse a notebook that the task would not find.
 
@@ -90,11 +111,15 @@ def _missing(path: str, packing: PackingList, what: str, end: str) -> OptionErro
     if reason is not None:
         return _stays_behind(path, reason, what)
     there = [file.path for file in packing.files if file.path.endswith(end)]
+    return _not_there(path, there, packing.root, what)
+
+
+def _not_there(path: str, there: list[str], root: Path, what: str) -> OptionError:
     near = difflib.get_close_matches(path, there, n=1, cutoff=0.6)
     if not near:
         near = [one for one in there if one.rpartition("/")[2] == path.rpartition("/")[2]]
     hint = f"; did you mean {near[0]!r}?" if near else "; check its name and --algorithm-dir."
-    return OptionError(f"The {what} {path!r} does not exist in {packing.root}{hint}")
+    return OptionError(f"The {what} {path!r} does not exist in {root}{hint}")
 
 
 def _stays_behind(path: str, reason: str, what: str = "entry script") -> OptionError:

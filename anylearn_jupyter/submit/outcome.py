@@ -9,6 +9,7 @@ from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.entities import TaskDetail, TaskPhase
 
 _LAST_OF = re.compile(r"the last of \d+ attempts")
+_SHELL_SIGNALS = 128  # what a shell adds to the number of the signal that ended its command
 _REASONS = {
     signal.SIGKILL: "perhaps because memory ran out",
     signal.SIGSEGV: "a crash in compiled code",
@@ -46,6 +47,29 @@ def outcome_text(detail: TaskDetail) -> str:
     return detail.phase + _more(ended.message)
 
 
+def short_outcome_text(detail: TaskDetail) -> str:
+    """Say the same without what may have led to it, for a badge or a column.
+
+    Examples
+    --------
+    >>> from anylearn_jupyter.entities import Exit
+    >>> ended = Exit(kind="exit", number=137)
+    >>> short_outcome_text(TaskDetail(id="", state=-2, phase="failed", exit=ended))
+    'failed with exit code 137 (SIGKILL)'
+    """
+    ended = detail.exit
+    if detail.phase == TaskPhase.LOST:
+        return "lost"
+    if detail.phase == TaskPhase.FAILED and ended is not None and ended.number is not None:
+        number = ended.number if ended.kind == "signal" else ended.number - _SHELL_SIGNALS
+        name = _signal_name(number)
+        if ended.kind == "signal":
+            return f"ended by signal {number}" + (f" ({name})" if name else "")
+        if name and not _LAST_OF.match(ended.message):
+            return f"failed with exit code {ended.number} ({name})"
+    return outcome_text(detail)
+
+
 def signal_text(number: int) -> str:
     """Name a signal, with what most often sends it.
 
@@ -54,12 +78,19 @@ def signal_text(number: int) -> str:
     >>> signal_text(9)
     'signal 9 (SIGKILL), perhaps because memory ran out'
     """
-    try:
-        known = signal.Signals(number)
-    except ValueError:
+    name = _signal_name(number)
+    if not name:
         return f"signal {number}"
-    reason = _REASONS.get(known)
-    return f"signal {number} ({known.name})" + (f", {reason}" if reason else "")
+    reason = _REASONS.get(signal.Signals(number))
+    return f"signal {number} ({name})" + (f", {reason}" if reason else "")
+
+
+def _signal_name(number: int) -> str:
+    """Give the system's name of a signal; empty for a number that is none."""
+    try:
+        return signal.Signals(number).name
+    except ValueError:
+        return ""
 
 
 def _shell_hint(code: int) -> str:
@@ -68,8 +99,8 @@ def _shell_hint(code: int) -> str:
         return " (a command was not found)"
     if code == 126:
         return " (a command could not be run)"
-    if 128 < code < 128 + 65:
-        return f" (as a shell reports {signal_text(code - 128)})"
+    if _SHELL_SIGNALS < code < _SHELL_SIGNALS + 65:
+        return f" (as a shell reports {signal_text(code - _SHELL_SIGNALS)})"
     return ""
 
 
