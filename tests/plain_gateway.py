@@ -44,6 +44,7 @@ ONLY_ONE_SERVER = {
     "test_the_queue_is_what_the_engine_says": "who waits is not in the published API",
     "test_a_plain_gateway_leaves_the_queue_unknown_and_the_rest_not": "it has its own gateway",
     "test_so_many_run_at_once_and_no_kernel_need_live": "a plain gateway keeps no such limit",
+    "test_a_limit_holds_for_a_task_of_which_no_record_was_written": "and so here",
     "test_a_server_that_keeps_no_limit_is_said_before_anything_is_sent": "it makes one itself",
     "test_a_mistake_is_one_sentence_and_nobody_was_asked": "no engine is started",
     "test_a_server_that_is_not_there_is_said_and_nothing_is_lost": "the server is another one",

@@ -19,6 +19,7 @@ from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.ledger import Ledger
 from anylearn_jupyter.submit.pipeline import submit
 from anylearn_jupyter.submit.progress import SilentProgress
+from anylearn_jupyter.submit.projects import find_project
 from anylearn_jupyter.submit.request import DataInput, InputKind, TrainRequest
 from faulty_server import FaultyServer, Request, faulty_server
 from scripted_api import Cut, Routes, answering, connection_to, scripted
@@ -97,6 +98,17 @@ def test_a_look_up_that_fails_is_no_reason_to_create(
         asked = server.paths()
         assert look_up.replace(" ", " /api/") in asked
         assert [path for path in asked if not path.startswith("GET ")] == []
+
+
+def test_a_project_of_somebody_else_is_no_default_one(tmp_path: Path) -> None:
+    project = {"id": "PROJ1", "name": "notebook-a1b2c3", "creator_id": "USER2"}
+    for owner, found in (("USER2", None), ("USER1", "PROJ1")):
+        listed = [{**project, "creator_id": owner}]
+        with scripted({"GET project/list": listed}) as (api, _), Ledger() as ledger:
+            place = Destination(connection_to(api), ledger, SilentProgress())
+            request = TrainRequest(entrypoint="true", algorithm_dir=tmp_path)
+            one = find_project(request, place)
+            assert (one.id if one else None) == found
 
 
 @pytest.mark.parametrize(

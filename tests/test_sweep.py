@@ -230,13 +230,10 @@ def test_the_same_sweep_again_shows_what_there_is(submit: Submit) -> None:
     assert other.reused == 0
 
 
-@pytest.mark.parametrize(("owner", "method"), [("Api", "add_task"), ("Ledger", "record_task")])
-@pytest.mark.parametrize("last", [1, 3])
-def test_a_submission_that_broke_off_goes_on_and_makes_none_twice(
-    submit: Submit, work: Path, owner: str, method: str, last: int
+def submitted_until_killed(
+    work: Path, owner: str, method: str, last: int, line: str, body: str
 ) -> None:
-    """A7: the process is killed when the server has made a task and no record of it is written."""
-    line = "train.py" if "ANYLEARN_HOST" in os.environ else "train.py --parallel 4"
+    """Submit a sweep in a process that is killed in the last of so many calls of a method."""
     code = f"""
 import os, signal
 from anylearn_jupyter.client.api import Api
@@ -256,21 +253,46 @@ from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
 from anylearn_jupyter.notebook.training import training
-given = parse_line(parser_of(AnylearnMagics.anylearn_train), "{line}", body=True)
-body = "lr in {{[n / 100 for n in range(10)]}}"
-sweeping.submit_sweep(training(given, body, Names({{}})).sweep)
+given = parse_line(parser_of(AnylearnMagics.anylearn_train), {line!r}, body=True)
+sweeping.submit_sweep(training(given, {body!r}, Names({{}})).sweep)
 """
     died = subprocess.run(
         [sys.executable, "-c", code], cwd=work, timeout=60, capture_output=True, text=True
     )
     assert died.returncode == -signal.SIGKILL, died.stderr
-    sweep = submit(line, "lr in {[n / 100 for n in range(10)]}")
+
+
+@pytest.mark.parametrize(("owner", "method"), [("Api", "add_task"), ("Ledger", "record_task")])
+@pytest.mark.parametrize("last", [1, 3])
+def test_a_submission_that_broke_off_goes_on_and_makes_none_twice(
+    submit: Submit, work: Path, owner: str, method: str, last: int
+) -> None:
+    """A7: the process is killed when the server has made a task and no record of it is written."""
+    line = "train.py" if "ANYLEARN_HOST" in os.environ else "train.py --parallel 4"
+    body = "lr in {[n / 100 for n in range(10)]}"
+    submitted_until_killed(work, owner, method, last, line, body)
+    sweep = submit(line, body)
     assert len(sweep.tasks) == 10
     assert sweep.reused == last - 1, "the last one was created, and its record was not written"
     assert counters()["tasks_created"] == 10
     assert sweep.wait(60) == {"succeeded": 10}
     with Ledger() as ledger:
         assert len(ledger.tasks()) == 10
+
+
+def test_a_limit_holds_for_a_task_of_which_no_record_was_written(
+    submit: Submit, work: Path
+) -> None:
+    until = work.parent / "until"
+    line, body = "train.py --parallel 1", f"lr in [0.1, 0.2, 0.3]\nuntil = {until}"
+    submitted_until_killed(work, "Api", "add_task", 1, line, body)
+    sweep = submit(line, body)
+    wait_until(
+        lambda: (sweep.refresh(), sweep.counts())[1].get("running"), 30, "the first one runs"
+    )
+    assert sweep.counts() == {"running": 1, "queued": 2}
+    until.touch()
+    assert sweep.wait(60) == {"succeeded": 3}
 
 
 def test_a_server_that_keeps_no_limit_is_said_before_anything_is_sent(

@@ -26,7 +26,6 @@ from anylearn_jupyter.submit.command import entry_command, entry_module, entry_s
 from anylearn_jupyter.submit.request import DEFAULT_MIRROR, DataInput, InputKind, TrainRequest
 
 MAGIC = "%%anylearn_train"
-_WIDE = 88
 
 
 @dataclass(frozen=True)

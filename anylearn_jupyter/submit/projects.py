@@ -51,7 +51,10 @@ def find_project(request: TrainRequest, destination: Destination) -> Project | N
     default = api.default_project()
     if default is not None:
         return default
-    return next((one for one in api.projects() if one.name.startswith(_GENERATED)), None)
+    # The list may have projects of others, whose notebooks made theirs in the same way.
+    own = ("", destination.user_id)
+    made = (one for one in api.projects() if one.name.startswith(_GENERATED))
+    return next((one for one in made if one.creator_id in own), None)
 
 
 def make_project(request: TrainRequest, destination: Destination) -> Project:

@@ -291,7 +291,8 @@ class _Shared:
         assert self.found.project is not None
         limits: Mapping[str, Any] = {}
         if request.parallel is not None:
-            limits = {"limit_group": known.id, "group_limit": request.parallel}
+            # Not its id: who goes on with a sweep of which no record was written has another one.
+            limits = {"limit_group": known.digest, "group_limit": request.parallel}
         return create_task(
             prepared,
             self.found,

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-from anylearn_jupyter.notebook.parsers.things import Class, External, Function, Given, Thing
+from anylearn_jupyter.notebook.parsers.things import Class, External, Given, Thing
 
 if TYPE_CHECKING:
     from anylearn_jupyter.notebook.parsers.interpreter import Interpreter
@@ -17,9 +17,6 @@ Model = Callable[["Interpreter", Given], object]
 
 Base = Callable[["Interpreter", Class, Given], Thing | None]
 """What an instance of a class of the project is, whose base is a package's class."""
-
-Hook = Callable[["Interpreter", Function], None]
-"""What is done with a function of the project that is called."""
 
 
 @dataclass

@@ -237,11 +237,6 @@ class Function(Thing):
         """Its name; empty for a lambda."""
         return "" if isinstance(self.node, ast.Lambda) else self.node.name
 
-    @property
-    def doc(self) -> str | None:
-        """Its docstring, with the indentation taken off."""
-        return None if isinstance(self.node, ast.Lambda) else ast.get_docstring(self.node)
-
     def call(self, run: Interpreter, given: Given) -> object:
         """Follow it."""
         return run.called(self, given)
