@@ -44,7 +44,7 @@ def status(pid, name):
 
 if sys.argv[2] == "sent":
     limits = Api.delta.fget
-    Api.delta = property(lambda api: limits(api)._replace(reads_here=False))
+    Api.delta = property(lambda api: limits(api)._replace(reads_files=0))
 with Ledger() as ledger:
     connection = current_connection()
     connection.api.datasets()

@@ -52,13 +52,14 @@ def read_and_hash(path: Path) -> None:
 
 
 def sent(top: Path) -> int:
-    """Send a folder to the engine, and give how many bytes travelled."""
+    """Send a folder to the engine as if that were elsewhere, and give how many bytes travelled."""
     from anylearn_jupyter.client.connection import current_connection
     from anylearn_jupyter.submit.destination import Destination
     from anylearn_jupyter.submit.ledger import Ledger
 
     with Ledger() as ledger:
         connection = current_connection()
+        connection.api.http.is_embedded = False
         place = Destination(connection, ledger, SilentProgress(), 0.2)
         before = connection.api.counters().get("upload_bytes", 0)
         LocalData(look_at_data(top, SilentProgress()), InputKind.DATASET, place).provide()

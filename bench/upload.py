@@ -25,7 +25,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from corpora import ROOT, corpus
@@ -87,14 +87,14 @@ class ToEngine:
 
         self.connection = current_connection()
 
-    def send(self, top: Path, *, reads_here: bool) -> None:
+    def send(self, top: Path, *, reads_files: bool) -> None:
         """Send it until all is confirmed and its fingerprint known."""
         from anylearn_jupyter.submit.delta_upload import DeltaUpload
         from anylearn_jupyter.submit.fingerprint import DataReading, look
 
         api = self.connection.api
         assert api.delta is not None
-        limits = api.delta._replace(reads_here=reads_here)
+        limits = api.delta if reads_files else api.delta._replace(reads_files=0)
         with DeltaUpload(api, limits, "0" * 32) as upload:
             reading = DataReading(look(top))
             reading.read_all(upload)
@@ -132,7 +132,8 @@ def fresh_engine(scratch: Path) -> Iterator[ToEngine]:
         stop = [sys.executable, "-m", "anylearn_jupyter.engine", "stop"]
         subprocess.run(stop, check=True, stdout=subprocess.DEVNULL)
         for path in files_below(home):
-            os.truncate(path, 0)
+            with suppress(FileNotFoundError):
+                os.truncate(path, 0)
 
 
 def published_s(python: str, top: Path, scratch: Path) -> float:
@@ -156,10 +157,10 @@ def measure(
     for _ in range(rounds):
         with fresh_engine(scratch) as engine:
             floor.append(timed(lambda: to_sink(port, top)))
-            here.append(timed(lambda: engine.send(top, reads_here=True)))
+            here.append(timed(lambda: engine.send(top, reads_files=True)))
             ready.append(engine.finish())
         with fresh_engine(scratch) as engine:
-            wire.append(timed(lambda: engine.send(top, reads_here=False)))
+            wire.append(timed(lambda: engine.send(top, reads_files=False)))
     own = sorted(here)[rounds // 2]
     print(f"{name}: sink {ms(floor)}, ours {ms(here)} ({total / own / 1e6:,.0f} MB/s), ", end="")
     print(

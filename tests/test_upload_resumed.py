@@ -63,9 +63,8 @@ STAGES = [
     ("delta_send", "before", 1),
     ("delta_send", "after", 1),
     ("delta_send", "after", 2),
-    ("delta_read_here", "before", 1),
-    ("delta_read_here", "after", 1),
-    ("delta_read_here", "after", 2),
+    ("delta_files", "before", 1),
+    ("delta_files", "before", 2),
     ("add_dataset", "before", 1),
     ("add_dataset", "after", 1),
     ("delta_finish", "before", 1),
@@ -73,7 +72,7 @@ STAGES = [
     ("record_dataset", "before", 1),
     ("record_dataset", "after", 1),
 ]
-NOTHING_CONFIRMED = [(method, "before") for method, _, _ in STAGES[:5]]
+NOTHING_CONFIRMED = [STAGES[0], STAGES[1], STAGES[4]]
 
 
 @pytest.mark.parametrize(("method", "moment", "nth"), STAGES)
@@ -81,10 +80,12 @@ def test_a_kernel_that_dies_has_lost_nothing_that_was_confirmed(
     folder: Path, home: Path, method: str, moment: str, nth: int
 ) -> None:
     engine_command("start")
-    killed(folder, method, moment, nth)
+    by_wire = method in ("delta_lacking", "delta_send")
+    reads_files = 0 if by_wire else 1
+    killed(folder, method, moment, nth, reads_files=reads_files)
     confirmed = current_connection().api.counters()["upload_bytes"]
-    assert (confirmed > 0) == ((method, moment) not in NOTHING_CONFIRMED)
-    found = sent(folder)
+    assert (confirmed > 0) == ((method, moment, nth) not in NOTHING_CONFIRMED)
+    found = sent(folder, reads_files=reads_files)
     assert found["counters"]["upload_bytes"] == SIZE
     assert found["sent"] == SIZE - confirmed
     assert found["value"] == fingerprint(folder).value == content_of(home, found["id"])
@@ -199,11 +200,11 @@ def test_a_copy_elsewhere_sends_nothing(folder: Path, tmp_path: Path) -> None:
 def test_a_changed_byte_sends_a_chunk_or_two(tmp_path: Path, home: Path) -> None:
     engine_command("start")
     folder = of_size(tmp_path / "data", 30_000_000, 1_000_000)
-    sent(folder)
+    sent(folder, reads_files=0)
     with (folder / "file0.bin").open("r+b") as file:
         file.seek(17_000_000)
         file.write(b"changed")
-    found = sent(folder)
+    found = sent(folder, reads_files=0)
     assert 0 < found["sent"] < 4_100_000
     assert found["value"] == content_of(home, found["id"])
     assert len(ready()) == 2
@@ -219,8 +220,20 @@ def test_a_damaged_dataset_is_sent_again(folder: Path, home: Path) -> None:
     (folder / "more").write_bytes(b"another dataset of nearly the same")
     found = sent(folder)
     assert found["value"] == content_of(home, found["id"]) == fingerprint(folder).value
-    # A chunk of the file that was damaged, and the file that is new.
-    assert 34 < found["sent"] < 2_100_000
+    # The file that was damaged, and the one that is new.
+    assert found["sent"] == SIZE - 2_000_000 + 34
+
+
+def test_what_goes_on_the_wire_goes_on_from_what_the_engine_read(folder: Path, home: Path) -> None:
+    """And the other way round: a file is a piece, whichever way it came."""
+    engine_command("start")
+    killed(folder, "delta_files", "before", 2, reads_files=1)
+    found = sent(folder, reads_files=0)
+    assert found["value"] == content_of(home, found["id"])
+    assert found["counters"]["upload_bytes"] >= SIZE
+    (folder / "more").write_bytes(b"more")
+    again = sent(folder)
+    assert (again["sent"], again["value"]) == (4, content_of(home, again["id"]))
 
 
 # The published dialect, against a server in which everything can go wrong.

@@ -25,6 +25,8 @@ from anylearn_jupyter.submit.progress import SilentProgress
 from anylearn_jupyter.submit.request import InputKind
 
 folder, method, moment, nth = Path(sys.argv[1]), sys.argv[2], sys.argv[3], int(sys.argv[4])
+# How many files the engine reads at a time; 0 has every byte sent, as to a server elsewhere.
+reads_files = int(sys.argv[5])
 
 
 def die(*_):
@@ -47,10 +49,9 @@ def dying(cls, name):
     setattr(cls, name, call)
 
 
-if method == "delta_send":
-    # What the engine does not read where it is, is sent.
-    kept_limits = Api.delta.fget
-    Api.delta = property(lambda api: kept_limits(api)._replace(reads_here=False))
+kept_limits = Api.delta.fget
+Api.delta = property(lambda api: (found := kept_limits(api)) and found._replace(
+    reads_files=min(reads_files, found.reads_files)))
 if method:
     dying(Ledger if method in ("record_dataset",) else Api, method)
 with Ledger() as ledger:
@@ -68,29 +69,39 @@ with Ledger() as ledger:
 
 
 def sending(
-    folder: Path, *, method: str = "", moment: str = "before", nth: int = 1
+    folder: Path,
+    *,
+    method: str = "",
+    moment: str = "before",
+    nth: int = 1,
+    reads_files: int = 4096,
 ) -> subprocess.Popen[str]:
-    """Start to send a folder, to die around the nth call of a method of `Api` or `Ledger`."""
+    """Start to send a folder, to die around the nth call of a method of `Api` or `Ledger`.
+
+    The engine reads so many files of it at a time itself; none: every byte is sent.
+    """
     return subprocess.Popen(
-        [sys.executable, "-c", SENDER, str(folder), method, moment, str(nth)],
+        [sys.executable, "-c", SENDER, str(folder), method, moment, str(nth), str(reads_files)],
         stdout=subprocess.PIPE,
         text=True,
         env=dict(os.environ),
     )
 
 
-def sent(folder: Path) -> dict[str, Any]:
+def sent(folder: Path, *, reads_files: int = 4096) -> dict[str, Any]:
     """Send a folder to its end, and tell what came of it."""
-    process = sending(folder)
+    process = sending(folder, reads_files=reads_files)
     said, _ = process.communicate(timeout=120)
     assert process.returncode == 0
     found: dict[str, Any] = json.loads(said)
     return found
 
 
-def killed(folder: Path, method: str, moment: str, nth: int = 1) -> None:
+def killed(
+    folder: Path, method: str, moment: str, nth: int = 1, *, reads_files: int = 4096
+) -> None:
     """Send a folder until the process dies."""
-    process = sending(folder, method=method, moment=moment, nth=nth)
+    process = sending(folder, method=method, moment=moment, nth=nth, reads_files=reads_files)
     process.communicate(timeout=120)
     assert process.returncode == -signal.SIGKILL
 

@@ -25,6 +25,8 @@ class Credential(Enum):
     NONE = "none"
     USER = "user"
     """``Authorization: Bearer <access token>``."""
+    ENGINE = "engine"
+    """``Authorization: Bearer <the engine's own token>``: who runs it, and no other user of it."""
     REFRESH = "refresh"
     """``Authorization: Bearer <refresh token>``."""
     TASK = "task"
@@ -93,11 +95,10 @@ class Identification:
         value = value.strip()
         user = None
         if scheme.lower() == "bearer" and value:
-            find = (
-                self._users.by_refresh_token
-                if wanted is Credential.REFRESH
-                else self._users.by_token
-            )
+            find = {
+                Credential.REFRESH: self._users.by_refresh_token,
+                Credential.ENGINE: self._users.by_engine_token,
+            }.get(wanted, self._users.by_token)
             user = find(value)
         elif scheme.lower() == "basic" and wanted is Credential.GIT:
             name, password = _basic(value)

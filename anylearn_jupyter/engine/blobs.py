@@ -21,12 +21,12 @@ import logging
 import os
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import AsyncGenerator, Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from anylearn_jupyter.engine.assembly import Assembly, PiecesMissing
 from anylearn_jupyter.engine.chunk_index import ChunkIndex, Piece
-from anylearn_jupyter.engine.chunk_sources import Source, copied
 from anylearn_jupyter.engine.chunk_uploads import PREFIX, Incoming, Receiver
 from anylearn_jupyter.engine.database import Database
 from anylearn_jupyter.engine.repositories import GitFailed, Repositories
@@ -34,6 +34,7 @@ from anylearn_jupyter.engine.request import ApiError, bad, conflict
 from anylearn_jupyter.engine.resources import AlgorithmRow, ResourceRow, Resources, Uploadable
 from anylearn_jupyter.engine.store import Store
 from anylearn_jupyter.engine.unpack import ArchiveRefused, is_zip, unpack
+from anylearn_jupyter.engine.whole_files import Source, Taking, Told
 from anylearn_jupyter.entities import ResourceState
 from anylearn_jupyter.home import make_private_directory, sync_file_system
 
@@ -44,6 +45,8 @@ MAX_CHUNKS = 1_000_000
 """Most chunks of one upload."""
 
 _BLOCK_BYTES = 1 << 20
+_TAKERS = 2
+_TELL_S = 0.1
 
 _log = logging.getLogger(__name__)
 
@@ -78,6 +81,7 @@ class Blobs:
         self._running: dict[str, asyncio.Task[None]] = {}
         self.index = ChunkIndex(root / "chunks.sqlite3")
         self.incoming = Incoming(root, self.index)
+        self._takers = ThreadPoolExecutor(_TAKERS, "take-files")
         self.last_upload = time.monotonic()
 
     @property
@@ -127,25 +131,32 @@ class Blobs:
         """Begin to take content-addressed chunks of an upload; see `chunk_uploads`."""
         return self.incoming.receive(user_id, owner, self._count_upload)
 
-    async def take_here(self, user_id: str, owner: str, sources: list[Source]) -> tuple[int, int]:
-        """Take chunks from files of this machine; gives how many chunks and bytes it kept."""
-        kept: list[tuple[str, Piece]] = []
+    async def take_files(
+        self, user_id: str, owner: str, sources: list[Source]
+    ) -> AsyncGenerator[Told, None]:
+        """Take files of this machine into an upload, and tell some times a second how far it is.
 
-        def copy() -> None:
-            directory = self.incoming.directory(owner)
-            with self.incoming.buffer() as buffer:
-                try:
-                    for file, piece in copied(sources, directory, buffer):
-                        kept.append((file, piece))
-                finally:
-                    self.index.add(user_id, owner, 0, kept)
-
+        Raises
+        ------
+        OSError
+            The disk did not take them; what was told of is kept.
+        """
+        directory = self.incoming.directory(owner)
+        taking = Taking(sources, directory, self.index, user_id, owner)
+        loop = asyncio.get_running_loop()
+        waiting = {loop.run_in_executor(self._takers, taking.work) for _ in range(_TAKERS)}
         try:
-            await asyncio.to_thread(copy)
+            while waiting:
+                done, waiting = await asyncio.wait(waiting, timeout=_TELL_S)
+                told = taking.told()
+                kept = [one.kept for one in told.files if one.kept]
+                self._count_upload(len(kept), sum(kept))
+                yield told
+                for one in done:
+                    one.result()
         finally:
-            size = sum(piece.size for _, piece in kept)
-            self._count_upload(len(kept), size)
-        return len(kept), size
+            taking.stop()
+            await asyncio.gather(*waiting, return_exceptions=True)
 
     def _count_upload(self, chunks: int, size: int) -> None:
         self.last_upload = time.monotonic()

@@ -9,7 +9,7 @@ had brought before a power cut is forgotten.
 Notes
 -----
 Source: docs/protocol.md, "delta"; faults, B1, B11 and B12. ``CROSS JOIN`` is SQLite's word for "in
-this order": the few pieces of a digest first, never all files of an owner.
+this order": the few pieces of a digest, or the one file of a name first, never all of an owner.
 """
 
 from __future__ import annotations
@@ -31,6 +31,7 @@ INDEX_FORMAT = 1
 """The format number of the file (``user_version``)."""
 
 _AT_ONCE = 500
+_FILES_AT_ONCE = 250
 _SCHEMA = """
 CREATE TABLE boot (identity TEXT NOT NULL) STRICT;
 CREATE TABLE place (
@@ -143,6 +144,16 @@ class ChunkIndex:
         )
         return place, [Piece(*row) for row in rows]
 
+    def whole(self, owner: str, file: str) -> Piece | None:
+        """Give the piece that a file of an upload begins with, and that all of it may be."""
+        found = self._rows(
+            "SELECT digest, start, bytes FROM place CROSS JOIN piece ON piece.place = place.id "
+            "WHERE owner = ? AND version = 0 AND file = ? AND start = 0",
+            owner,
+            file,
+        )
+        return Piece(*found[0]) if found else None
+
     def owners(self) -> set[str]:
         """Give every directory that is known to hold pieces."""
         return {row[0] for row in self._rows("SELECT DISTINCT owner FROM place")}
@@ -164,6 +175,32 @@ class ChunkIndex:
                         "INSERT OR REPLACE INTO piece VALUES (?, ?, ?, ?)",
                         (piece.digest, place, piece.start, piece.size),
                     )
+
+    def add_files(self, user: str, owner: str, files: Sequence[tuple[str, Piece]]) -> None:
+        """Note files of an upload that are one piece each, all at once: their names are new."""
+        for start in range(0, len(files), _FILES_AT_ONCE):
+            some = files[start : start + _FILES_AT_ONCE]
+            names = [name for name, _ in some]
+            rows = [one for name, piece in some for one in (name, piece.digest, piece.size)]
+            with self._change() as change:
+                change.execute(
+                    "INSERT OR IGNORE INTO place (user, owner, version, file) VALUES "
+                    + ", ".join(["(?1, ?2, 0, ?)"] * len(some)),
+                    (user, owner, *names),
+                )
+                # What an earlier attempt left under these names is not theirs.
+                change.execute(
+                    "DELETE FROM piece WHERE place IN (SELECT id FROM place WHERE owner = ? AND "
+                    f"version = 0 AND file IN ({', '.join('?' * len(some))}))",
+                    (owner, *names),
+                )
+                change.execute(
+                    "WITH fresh (file, digest, bytes) AS (VALUES "
+                    + ", ".join(["(?, ?, ?)"] * len(some))
+                    + ") INSERT INTO piece SELECT digest, place.id, 0, bytes FROM fresh "
+                    "CROSS JOIN place ON owner = ? AND version = 0 AND place.file = fresh.file",
+                    (*rows, owner),
+                )
 
     def inherit(
         self, user: str, source: Place, piece: Piece, target: tuple[str, int, str], start: int

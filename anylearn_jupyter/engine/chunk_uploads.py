@@ -23,7 +23,6 @@ import struct
 import time
 from collections import deque
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
@@ -102,19 +101,6 @@ class Incoming:
     def receive(self, user_id: str, owner: str, count: Callable[[int, int], None]) -> Receiver:
         """Begin to take one request's chunks; ``count(chunks, bytes)`` hears of what was kept."""
         return Receiver(self.directory(owner), self._index, user_id, owner, count, self._spare)
-
-    @contextmanager
-    def buffer(self) -> Iterator[bytearray]:
-        """Lend a buffer of `MAX_CHUNK_BYTES`; in any thread."""
-        try:
-            lent = self._spare.pop()
-        except IndexError:
-            lent = bytearray(MAX_CHUNK_BYTES)
-        try:
-            yield lent
-        finally:
-            if len(self._spare) < _BUFFERS:
-                self._spare.append(lent)
 
     def write_manifest(self, owner: str, start: int, data: bytes) -> None:
         """Put a part of a manifest at its place; for a thread."""

@@ -31,6 +31,7 @@ from anylearn_jupyter.engine.handlers import (
 )
 from anylearn_jupyter.engine.incoming import MAX_PACK_BYTES
 from anylearn_jupyter.engine.request import Fields, Request
+from anylearn_jupyter.engine.whole_files import MAX_FILES_BYTES
 
 if TYPE_CHECKING:
     from anylearn_jupyter.engine.service import Engine
@@ -206,7 +207,15 @@ ROUTES: tuple[Route, ...] = (
         receive=delta.receive,
         is_own=True,
     ),
-    Route("POST", "/api/delta/here", delta.here, max_bytes=MAX_CHUNK_BYTES, raw=True, is_own=True),
+    Route(
+        "POST",
+        "/api/delta/files",
+        delta.files,
+        Credential.ENGINE,
+        max_bytes=MAX_FILES_BYTES,
+        raw=True,
+        is_own=True,
+    ),
     Route(
         "POST",
         "/api/delta/manifest",

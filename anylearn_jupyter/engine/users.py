@@ -68,9 +68,12 @@ class Users:
 
     def by_token(self, token: str) -> User | None:
         """Give whose access token this is: the engine's own, or one of a session."""
-        if hmac.compare_digest(token.encode("utf-8", "replace"), self._engine_token):
-            return self.local
-        return self._by_session(token, "access")
+        return self.by_engine_token(token) or self._by_session(token, "access")
+
+    def by_engine_token(self, token: str) -> User | None:
+        """Give the local user for the engine's own token, and nobody for any other."""
+        right = hmac.compare_digest(token.encode("utf-8", "replace"), self._engine_token)
+        return self.local if right else None
 
     def by_refresh_token(self, token: str) -> User | None:
         """Give whose refresh token this is; it stays valid after use (HTTP API, section 3)."""

@@ -6,6 +6,9 @@ way, so that neither side waits for the other. The server is asked first what it
 is known there, from another dataset or from an upload that broke off, is not sent. A file whose
 digest is known here is asked for by that digest alone, and only opened where the server lacks it.
 
+The engine on this machine reads the files itself (`engine_reading`); here is read what it does not
+take.
+
 Notes
 -----
 Source: docs/protocol.md, "delta"; guide "performance", design moves 3 and 5.
@@ -15,6 +18,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import mmap
 import os
 import struct
 from collections import deque
@@ -27,11 +31,10 @@ from blake3 import blake3
 
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.api.delta import DeltaLimits
-from anylearn_jupyter.errors import Conflict
-from anylearn_jupyter.submit.chunk_places import Place, PlacedChunk, place_of, places_body
 from anylearn_jupyter.submit.chunker import LARGEST_BYTES, cut
 from anylearn_jupyter.submit.data_scan import executable_in, size_in
-from anylearn_jupyter.submit.file_reading import Read, Spot, Tell
+from anylearn_jupyter.submit.engine_reading import read_by_engine
+from anylearn_jupyter.submit.file_reading import Content, FileAt, Read, Spot, Tell
 from anylearn_jupyter.submit.fingerprint import DataReading
 
 BODY_BYTES = 8 << 20
@@ -55,14 +58,13 @@ class _Chunk:
     file: int
     start: int
     digest: bytes = b""
-    place: Place | None = None
 
 
 @dataclass
 class _Batch:
     """The body of one request while it is filled: room for the records, then the content."""
 
-    buffer: bytearray
+    buffer: memoryview
     head: int
     chunks: list[_Chunk] = field(default_factory=list)
     end: int = 0
@@ -99,7 +101,7 @@ class DeltaUpload:
     name : str
         As given.
     sent : int
-        Bytes of content that were sent.
+        Bytes of content that were sent, or that the engine read, and that were new there.
     """
 
     def __init__(self, api: Api, limits: DeltaLimits, name: str) -> None:
@@ -107,11 +109,11 @@ class DeltaUpload:
         self._limits = limits
         self.name = name
         self._most = min(limits.body_chunks, 4096)
-        self._reads_here = limits.reads_here
         head = _COUNT.size + self._most * _RECORD.size
         size = min(BODY_BYTES + head, limits.body_bytes)
+        # Memory that is not there before it is written to: what the engine reads needs none.
         self._filling, *self._empty = (
-            _Batch(bytearray(size), head, end=head) for _ in range(_AT_ONCE + 1)
+            _Batch(memoryview(mmap.mmap(-1, size)), head, end=head) for _ in range(_AT_ONCE + 1)
         )
         self._senders = ThreadPoolExecutor(_AT_ONCE, "anylearn-send")
         self._under_way: deque[tuple[_Batch, Future[int]]] = deque()
@@ -119,7 +121,6 @@ class DeltaUpload:
         self._asked_before: set[bytes] = set()
         self._lacking: set[bytes] = set()
         self._pieces: dict[tuple[int, int], list[_Chunk]] = {}
-        self._place: Place | None = None
         self.sent = 0
 
     def __enter__(self) -> Self:
@@ -154,10 +155,19 @@ class DeltaUpload:
 
     # Reading.
 
+    def read_elsewhere(self, files: Iterator[FileAt], tell: Tell) -> Iterator[tuple[Spot, Content]]:
+        """Have the engine read what it takes, where it is on this machine."""
+        if not self._limits.reads_files:
+            return
+        at_once = self._limits.reads_files
+        for file, content, kept in read_by_engine(self._api, self.name, files, at_once, tell):
+            self.sent += kept
+            self._pieces.pop((file.spot.folder, file.spot.at), None)
+            yield file.spot, content
+
     def read(self, handle: int, spot: Spot, size: int, tell: Tell) -> Read:
         """Read a file into the batch, cut it, and hash it."""
         number = _file_number(spot)
-        self._place = place_of(handle, spot.state, number) if self._reads_here else None
         self._pieces.pop((spot.folder, spot.at), None)  # of an attempt before the file changed
         whole = blake3() if size > LARGEST_BYTES else None
         pieces: list[_Chunk] = []
@@ -165,7 +175,7 @@ class DeltaUpload:
         done = start = 0
         while done < size:
             batch = self._filling
-            room = memoryview(batch.buffer)[batch.end : batch.end + size - done]
+            room = batch.buffer[batch.end : batch.end + size - done]
             read = os.readv(handle, (room,)) if room else 0
             if not read and room:
                 break
@@ -175,7 +185,7 @@ class DeltaUpload:
             batch.end += read
             tell(read)
             while self._filling.end - begin > LARGEST_BYTES:
-                content = memoryview(self._filling.buffer)[begin : begin + LARGEST_BYTES + 1]
+                content = self._filling.buffer[begin : begin + LARGEST_BYTES + 1]
                 taken = cut(content)
                 pieces.append(self._take(begin, taken, number, start))
                 begin, start = begin + taken, start + taken
@@ -202,12 +212,12 @@ class DeltaUpload:
 
     def _take(self, begin: int, size: int, file: int, start: int) -> _Chunk:
         """Take a chunk that is in the batch."""
-        chunk = _Chunk(begin, size, file, start, place=self._place)
+        chunk = _Chunk(begin, size, file, start)
         self._filling.chunks.append(chunk)
         return chunk
 
     def _digest(self, batch: _Batch, chunk: _Chunk) -> bytes:
-        view = memoryview(batch.buffer)[chunk.begin : chunk.begin + chunk.size]
+        view = batch.buffer[chunk.begin : chunk.begin + chunk.size]
         digest: bytes = blake3(view).digest()
         return digest
 
@@ -231,7 +241,7 @@ class DeltaUpload:
             self._take_one_back()
         empty = self._empty.pop()
         rest = full.end - begin
-        empty.buffer[empty.head : empty.head + rest] = memoryview(full.buffer)[begin : full.end]
+        empty.buffer[empty.head : empty.head + rest] = full.buffer[begin : full.end]
         empty.end = empty.head + rest
         self._filling = empty
         self._under_way.append((full, self._senders.submit(self._send, full)))
@@ -265,29 +275,9 @@ class DeltaUpload:
         self._asked_before.update(chunk.digest for chunk in chunks)
         if self._holds_any is not False and chunks:
             chunks = self._lacked(chunks)
-        if chunks and not self._read_here(chunks):
+        if chunks:
             self._api.delta_send(self.name, _body(batch, chunks))
         return sum(chunk.size for chunk in chunks)
-
-    def _read_here(self, chunks: list[_Chunk]) -> bool:
-        """Have the engine read the chunks where they are; False where their bytes must be sent."""
-        placed = [
-            PlacedChunk(chunk.place, chunk.digest, chunk.size, chunk.start)
-            for chunk in chunks
-            if chunk.place is not None
-        ]
-        if not self._reads_here or len(placed) != len(chunks):
-            return False
-        body = places_body(placed)
-        if len(body) > self._limits.chunk_bytes:
-            return False
-        try:
-            self._api.delta_read_here(self.name, body)
-        except Conflict:
-            # A file was edited, or the engine sees other files than this process does.
-            self._reads_here = False
-            return False
-        return True
 
     def _lacked(self, chunks: list[_Chunk]) -> list[_Chunk]:
         """Ask which of the chunks the server lacks, but of those of which it has said so."""
@@ -331,7 +321,7 @@ def _file_number(spot: Spot) -> int:
 
 def _body(batch: _Batch, chunks: list[_Chunk]) -> memoryview:
     """Make the body, in the batch's own memory: records in front of the content."""
-    view = memoryview(batch.buffer)
+    view = batch.buffer
     end = batch.head
     for chunk in chunks:
         if chunk.begin != end:

@@ -66,6 +66,13 @@ class Spot(NamedTuple):
     state: bytes = b""
 
 
+class FileAt(NamedTuple):
+    """A file of a scan, and the real place at which it is opened."""
+
+    spot: Spot
+    place: str
+
+
 class Read(NamedTuple):
     """What reading a file gave: how many bytes, and their BLAKE3."""
 
@@ -82,7 +89,13 @@ class Content(NamedTuple):
 
 
 class FileReader(Protocol):
-    """What reads a file's content, and does with it what it likes."""
+    """What reads files' contents, and does with them what it likes."""
+
+    def read_elsewhere(self, files: Iterator[FileAt], tell: Tell) -> Iterator[tuple[Spot, Content]]:
+        """Give those of some files, in any order, that are not read in this process.
+
+        All others, and those that have changed, are read by `read`.
+        """
 
     def read(self, handle: int, spot: Spot, size: int, tell: Tell) -> Read:
         """Read so many bytes of a file, or up to its end.
@@ -109,6 +122,11 @@ class PlainReader:
 
     def __init__(self) -> None:
         self.view = memoryview(bytearray(BLOCK_BYTES))
+
+    def read_elsewhere(self, files: Iterator[FileAt], tell: Tell) -> Iterator[tuple[Spot, Content]]:
+        """Give none."""
+        del files, tell
+        return iter(())
 
     def read(self, handle: int, spot: Spot, size: int, tell: Tell) -> Read:
         """Read and hash it."""

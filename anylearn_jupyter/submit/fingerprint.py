@@ -39,6 +39,7 @@ from anylearn_jupyter.submit.data_scan import (
 from anylearn_jupyter.submit.file_reading import (
     Batch,
     Content,
+    FileAt,
     FileReader,
     PlainReader,
     Spot,
@@ -315,6 +316,13 @@ class DataReading:
         if reader is None:
             yield from self._read_plainly(tell)
             reader = PlainReader()
+        places = self._found.folders
+        unread = (
+            FileAt(spot, places[spot.folder].where(spot.at)) for spot in self.spots(read=False)
+        )
+        for spot, content in reader.read_elsewhere(unread, tell):
+            self._take(spot, content)
+            yield 1
         for spot in self.spots(read=False):
             place = self._found.folders[spot.folder].where(spot.at)
             self._take(spot, read_file(spot, place, reader, tell))

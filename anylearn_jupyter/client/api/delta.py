@@ -7,16 +7,18 @@ Source: docs/protocol.md, "delta".
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import json
+from collections.abc import Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from blake3 import blake3
 
 from anylearn_jupyter.client.api.base import Calls
 from anylearn_jupyter.client.api.data import CHUNK_TIMEOUT_S
-from anylearn_jupyter.client.decoding import an_object, unexpected
+from anylearn_jupyter.client.decoding import an_object, integer, unexpected
 from anylearn_jupyter.client.http import Plain
-from anylearn_jupyter.client.replies import decode
+from anylearn_jupyter.client.replies import decode, one_line
+from anylearn_jupyter.errors import ServerError
 
 RAW_TYPE = "application/octet-stream"
 """The content type of chunks and manifests."""
@@ -31,14 +33,15 @@ _LIMITS = ("chunk_bytes", "body_bytes", "body_chunks", "digests")
 class DeltaLimits(NamedTuple):
     """How much a server takes at a time: bytes and chunks of a body, digests of a question.
 
-    `reads_here`: it is the engine on this machine, and reads files that it is told the place of.
+    `reads_files`: how many files of this machine it reads itself at a time; 0 unless it is the
+    engine on this machine.
     """
 
     chunk_bytes: int
     body_bytes: int
     body_chunks: int
     digests: int
-    reads_here: bool = False
+    reads_files: int = 0
 
 
 class Lacking(NamedTuple):
@@ -46,6 +49,31 @@ class Lacking(NamedTuple):
 
     missing: list[int]
     holds_any: bool
+
+
+class FileTaken(NamedTuple):
+    """What became of a file that the engine was to read.
+
+    Attributes
+    ----------
+    at : int
+        Its place in the request.
+    digest : bytes
+        BLAKE3; empty where the engine has not taken it.
+    kept : int
+        How many bytes of it were new there.
+    """
+
+    at: int
+    digest: bytes
+    kept: int
+
+
+class FilesTold(NamedTuple):
+    """What the engine has read since it told last: bytes (less than 0: in vain), and files."""
+
+    read: int
+    files: list[FileTaken]
 
 
 class DeltaCalls(Calls):
@@ -61,9 +89,10 @@ class DeltaCalls(Calls):
         if not all(type(one) is int and one > 0 for one in limits):
             return None
         # No other server is told where something is on this machine.
-        reads_here = self.http.is_embedded and told.get("reads_here") is True
+        reads = told.get("reads_files") if self.http.is_embedded else 0
+        reads_files = reads if type(reads) is int and reads > 0 else 0
         chunk_bytes, body_bytes, body_chunks, digests = (int(one) for one in limits if one)
-        return DeltaLimits(chunk_bytes, body_bytes, body_chunks, digests, reads_here)
+        return DeltaLimits(chunk_bytes, body_bytes, body_chunks, digests, reads_files)
 
     def delta_lacking(self, digests: Sequence[bytes]) -> Lacking:
         """Ask which of these digests, at most `DeltaLimits.digests`, the server lacks."""
@@ -81,15 +110,35 @@ class DeltaCalls(Calls):
         """Send chunks: their number, their records, their bytes; twice is as once."""
         self._raw("delta/chunks", {"upload": upload}, body)
 
-    def delta_read_here(self, upload: str, body: Plain) -> None:
-        """Say in which files of this machine chunks are (`DeltaLimits.reads_here`).
+    def delta_files(self, upload: str, body: Plain, count: int) -> Iterator[FilesTold]:
+        """Have the engine of this machine read files itself (`DeltaLimits.reads_files`).
+
+        Parameters
+        ----------
+        body : bytes
+            Which, as docs/protocol.md says.
+        count : int
+            How many.
+
+        Yields
+        ------
+        FilesTold
+            Several times a second.
 
         Raises
         ------
-        Conflict
-            The engine does not find there what it was told of; `delta_send` the bytes.
+        ServerError
+            The engine's disk does not take them.
+        ServerUnreachable
+            The answer was cut; what was told of is kept there.
         """
-        self._raw("delta/here", {"upload": upload}, body)
+        headers = {"Content-Type": RAW_TYPE}
+        params = {"upload": upload}
+        with self.http.stream(
+            "POST", "delta/files", params=params, data=body, headers=headers
+        ) as answer:
+            for line in answer.lines():
+                yield _files_told(line, count)
 
     def delta_finish(
         self, upload: str, file_id: str, manifest: Iterable[bytes], *, purge: bool = False
@@ -149,3 +198,23 @@ class DeltaCalls(Calls):
                 timeout_s=CHUNK_TIMEOUT_S,
             )
         )
+
+
+def _files_told(line: bytes, count: int) -> FilesTold:
+    """Read a line of the answer about so many files."""
+    what = "POST delta/files"
+    try:
+        told = an_object(json.loads(line), what)
+    except (ValueError, RecursionError) as error:
+        raise unexpected(what, "lines of JSON", line) from error
+    if isinstance(told.get("msg"), str):
+        raise ServerError(one_line(told["msg"]), 500)
+    try:
+        files = [FileTaken(at, bytes.fromhex(digest), kept) for at, digest, kept in told["files"]]
+    except (KeyError, TypeError, ValueError) as error:
+        raise unexpected(f"{what}, key 'files',", "a list of files", told.get("files")) from error
+    if not all(type(one.at) is int and 0 <= one.at < count for one in files) or not all(
+        len(one.digest) in (0, 32) and type(one.kept) is int for one in files
+    ):
+        raise unexpected(f"{what}, key 'files',", "a list of files", files)
+    return FilesTold(integer(told, "read", what), files)

@@ -17,6 +17,7 @@ from anylearn_jupyter.engine.inputs import MIRROR_ID, MIRROR_NAME
 from anylearn_jupyter.engine.launch import MAX_SECRETS, MAX_SECRETS_BYTES, SUBMITTER_VARIABLES
 from anylearn_jupyter.engine.machine import DEFAULT_GROUP
 from anylearn_jupyter.engine.request import Request, bad
+from anylearn_jupyter.engine.whole_files import MAX_FILES
 from anylearn_jupyter.home import engine_proof
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ async def capabilities(engine: Engine, _request: Request) -> dict[str, Any]:
                 "body_bytes": MAX_BODY_BYTES,
                 "body_chunks": MAX_BODY_CHUNKS,
                 "digests": MAX_ASKED,
-                "reads_here": True,
+                "reads_files": MAX_FILES,
             },
             "pack_post": {"max_bytes": MAX_PACK_BYTES, "max_objects": MAX_OBJECTS},
             "counters": {},

@@ -3,18 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import re
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from typing import TYPE_CHECKING, Any
 
 from anylearn_jupyter.engine.assembly import Assembly, PiecesMissing
-from anylearn_jupyter.engine.chunk_sources import sources_in
-from anylearn_jupyter.engine.chunk_uploads import Receiver
+from anylearn_jupyter.engine.chunk_uploads import Receiver, not_stored
 from anylearn_jupyter.engine.handlers.resources import uploadable
 from anylearn_jupyter.engine.handlers.transfer import FINISH_WAIT_S
-from anylearn_jupyter.engine.request import ApiError, Fields, Request, bad
+from anylearn_jupyter.engine.request import ApiError, Fields, Reply, Request, bad
 from anylearn_jupyter.engine.resources import ResourceRow
 from anylearn_jupyter.engine.unpack import ArchiveRefused
 from anylearn_jupyter.engine.users import User
+from anylearn_jupyter.engine.whole_files import Told, sources_in
 
 if TYPE_CHECKING:
     from anylearn_jupyter.engine.service import Engine
@@ -50,12 +53,22 @@ async def chunks(_engine: Engine, request: Request) -> dict[str, int]:
     return {"chunks": receiver.chunks, "bytes": receiver.bytes}
 
 
-async def here(engine: Engine, request: Request) -> dict[str, int]:
-    """Take chunks from files of this machine; confirmed as those that came."""
+async def files(engine: Engine, request: Request) -> Reply:
+    """Take files of this machine; the reply has a line each time that something is to be told."""
     owner = engine.blobs.incoming.owner(request.user.id, request.query.text("upload"))
-    sources = sources_in(request.part or b"")
-    count, size = await engine.blobs.take_here(request.user.id, owner, sources)
-    return {"chunks": count, "bytes": size}
+    taking = engine.blobs.take_files(request.user.id, owner, sources_in(request.part or b""))
+    return Reply(body=_told(taking), content_type="application/x-ndjson")
+
+
+async def _told(taking: AsyncGenerator[Told, None]) -> AsyncGenerator[bytes, None]:
+    async with aclosing(taking):
+        try:
+            async for told in taking:
+                through = [[one.at, one.digest.hex(), one.kept] for one in told.files]
+                yield json.dumps({"read": told.size, "files": through}).encode() + b"\n"
+        except OSError as error:
+            # The status has left already, so the line says what happened.
+            yield json.dumps({"msg": not_stored(error).detail}).encode() + b"\n"
 
 
 async def manifest(engine: Engine, request: Request) -> dict[str, str]:
