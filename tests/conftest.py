@@ -15,7 +15,7 @@ from hypothesis import settings
 
 ROOT = Path(__file__).parent.parent
 
-pytest_plugins = ["plain_gateway"]
+pytest_plugins = ["left_running", "plain_gateway"]
 
 # Wall time says nothing of a test while others have the processors.
 settings.register_profile("without a deadline", deadline=None)

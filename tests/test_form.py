@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -11,6 +12,7 @@ import pytest
 from IPython.core.interactiveshell import InteractiveShell
 
 from anylearn_jupyter import form
+from anylearn_jupyter.client.connection import disconnect
 from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.notebook.discover import read_script
 from anylearn_jupyter.notebook.form import Form
@@ -27,7 +29,10 @@ from anylearn_jupyter.notebook.magics import AnylearnMagics
 from anylearn_jupyter.notebook.options import parser_of
 from anylearn_jupyter.submit.capacity import GroupCapacity, ResourceCapacity
 from anylearn_jupyter.submit.request import InputKind, TrainRequest
+from engine_home import EngineHome, shared_engine
 from waiting import wait_until
+
+__all__ = ["shared_engine"]
 
 PARSER = parser_of(AnylearnMagics.anylearn_train)
 SCRIPT = """
@@ -57,7 +62,23 @@ def project(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.fixture
-def shell(home: Path) -> Iterator[InteractiveShell]:
+def of_the_engine(
+    home: Path, shared_engine: EngineHome, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[None]:
+    """Have forms ask the engine of the module; what their threads ask still belongs to the test."""
+    disconnect()
+    monkeypatch.setenv("ANYLEARN_HOME", str(shared_engine.home.root))
+    yield
+    wait_until(
+        lambda: not [one for one in threading.enumerate() if one.name.startswith("anylearn-form")],
+        60,
+        "the end of what the forms do later",
+    )
+    disconnect()
+
+
+@pytest.fixture
+def shell(of_the_engine: None) -> Iterator[InteractiveShell]:
     """Give a shell without a kernel; widgets work in it, and nobody sees them."""
     yield InteractiveShell.instance()
     InteractiveShell.clear_instance()
@@ -432,7 +453,8 @@ def test_the_fold_has_all_other_options(shell: InteractiveShell) -> None:
     assert "is never closed" in str(made._panel.errors)
 
 
-def test_the_server_is_asked_for_what_it_has(home: Path) -> None:
+@pytest.mark.usefixtures("of_the_engine")
+def test_the_server_is_asked_for_what_it_has() -> None:
     found = ask_server("local")
     assert found.trouble == ""
     assert "QUICKSTART" in found.environments

@@ -1,4 +1,4 @@
-"""A browser for the session, and for each test a server, a notebook and a watchdog."""
+"""A browser, a server of each application, and for each test a window and a notebook."""
 
 from __future__ import annotations
 
@@ -106,24 +106,56 @@ def app(request: pytest.FixtureRequest) -> str:
     return name
 
 
+@pytest.fixture(scope="session")
+def servers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, JupyterServer]]:
+    """Hold the server of each application: one takes seconds to start, so the tests share it."""
+    running: dict[str, JupyterServer] = {}
+    yield running
+    for server in running.values():
+        server.stop()
+
+
+@pytest.fixture
+def server(
+    app: str,
+    servers: dict[str, JupyterServer],
+    home: Path,
+    tmp_path: Path,
+    tmp_path_factory: pytest.TempPathFactory,
+) -> Iterator[JupyterServer]:
+    """Give a test a server as it was when it started, and kernels in the test's own homes."""
+    if app not in servers:
+        made = JupyterServer(
+            app,
+            root=tmp_path_factory.getbasetemp(),
+            private=tmp_path_factory.mktemp(app),
+            # A kernel without the variables of its test can do nothing in any home.
+            variables={"ANYLEARN_HOME": f"{os.devnull}/anylearn-home"},
+        )
+        made.start()
+        servers[app] = made
+    own = {"ANYLEARN_HOME": home, "HOME": tmp_path / "user", "IPYTHONDIR": tmp_path / "ipython"}
+    (tmp_path / "user").mkdir()
+    servers[app].begin_test({name: str(place) for name, place in own.items()})
+    yield servers[app]
+    engine_command("stop", "--tasks", check=False)
+    servers[app].end_kernels()
+
+
 @pytest.fixture
 def open_notebook(
-    app: str, page: Page, home: Path, tmp_path: Path
+    page: Page, server: JupyterServer, tmp_path: Path
 ) -> Iterator[Callable[[], NotebookPage]]:
-    """Return a function that opens an empty notebook in a server of this test's own."""
+    """Return a function that opens an empty notebook in a directory of this test's own."""
     work = tmp_path / "work"
     work.mkdir()
-    server = JupyterServer(app, root=work, private=tmp_path / "jupyter")
 
     def open_it() -> NotebookPage:
         path = work / "notebook.ipynb"
         path.write_text(json.dumps(EMPTY_NOTEBOOK), encoding="utf-8")
-        server.start()
         opened = NotebookPage(page, server, path, SCREENSHOTS)
         opened.open()
         return opened
 
     yield open_it
     page.goto("about:blank")
-    engine_command("stop", "--tasks", check=False)
-    server.stop()

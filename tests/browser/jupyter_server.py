@@ -10,15 +10,19 @@ from __future__ import annotations
 import json
 import os
 import secrets
+import shutil
 import socket
 import subprocess
 import sys
 import urllib.error
 import urllib.request
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import psutil
+from ipykernel.kernelspec import get_kernel_dict
 
 from waiting import wait_until
 
@@ -57,6 +61,8 @@ class JupyterServer:
         The notebooks' directory.
     private : Path
         Where the server's settings, data and log go.
+    variables : dict of str to str
+        More variables of its environment.
     """
 
     app: str
@@ -64,6 +70,7 @@ class JupyterServer:
     private: Path
     port: int = field(default_factory=free_port)
     token: str = field(default_factory=lambda: secrets.token_hex(16))
+    variables: Mapping[str, str] = field(default_factory=dict)
     process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -97,6 +104,27 @@ class JupyterServer:
         place = f"lab/tree/{path}?reset&" if self.app == LAB else f"notebooks/{path}?"
         return f"http://127.0.0.1:{self.port}/{place}token={self.token}"
 
+    def begin_test(self, variables: Mapping[str, str]) -> None:
+        """Forget what was chosen and laid out before; kernels from now on get these variables."""
+        for place in ("settings", "workspaces"):
+            shutil.rmtree(self.private / place)
+            (self.private / place).mkdir()
+        self._write_settings()
+        spec = self.private / "path" / "kernels" / "python3" / "kernel.json"
+        spec.parent.mkdir(parents=True, exist_ok=True)
+        described = {**get_kernel_dict(), "env": dict(variables)}
+        spec.write_text(json.dumps(described), encoding="utf-8")
+
+    def end_kernels(self) -> None:
+        """Shut its kernels down, and end what they have started and left."""
+        assert self.process is not None
+        noted = _descendants(self.process.pid)
+        for session in self._ask("sessions"):
+            self._ask(f"sessions/{session['id']}", "DELETE")
+        for kernel in self._ask("kernels"):
+            self._ask(f"kernels/{kernel['id']}", "DELETE")
+        kill_noted(noted)
+
     def stop(self) -> None:
         """End it, its kernels and what they started; only processes that were noted."""
         if self.process is None:
@@ -114,15 +142,19 @@ class JupyterServer:
         assert self.process is not None
         if self.process.poll() is not None:
             raise AssertionError(f"{self.app} ended:\n{self.log.read_text(errors='replace')}")
-        request = urllib.request.Request(
-            f"http://127.0.0.1:{self.port}/api/status",
-            headers={"Authorization": f"token {self.token}"},
-        )
         try:
-            with urllib.request.urlopen(request, timeout=5) as answer:
-                return bool(answer.status == 200)
+            return bool(self._ask("status"))
         except (urllib.error.URLError, OSError):
             return False
+
+    def _ask(self, path: str, method: str = "GET") -> Any:
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/api/{path}",
+            headers={"Authorization": f"token {self.token}"},
+            method=method,
+        )
+        with urllib.request.urlopen(request, timeout=20) as answer:
+            return json.loads(answer.read() or "null")
 
     def _environment(self) -> dict[str, str]:
         moved = {
@@ -130,6 +162,8 @@ class JupyterServer:
             "IPYTHONDIR": "ipython",
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_DATA_DIR": "data",
+            # Looked at before the virtual environment, unlike the directory of the user's data.
+            "JUPYTER_PATH": "path",
             "JUPYTER_RUNTIME_DIR": "runtime",
             "JUPYTERLAB_SETTINGS_DIR": "settings",
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
@@ -138,7 +172,7 @@ class JupyterServer:
         for place in places.values():
             Path(place).mkdir(parents=True, exist_ok=True)
         # In the environment, so that it stands in no list of processes.
-        return {**os.environ, **places, "JUPYTER_TOKEN": self.token}
+        return {**os.environ, **places, **self.variables, "JUPYTER_TOKEN": self.token}
 
     def _write_settings(self) -> None:
         for plugin, values in _SETTINGS.items():
