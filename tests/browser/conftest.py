@@ -138,8 +138,9 @@ def server(
     (tmp_path / "user").mkdir()
     servers[app].begin_test({name: str(place) for name, place in own.items()})
     yield servers[app]
-    engine_command("stop", "--tasks", check=False)
+    # The kernels first, as they would start an engine again in which they follow a task.
     servers[app].end_kernels()
+    engine_command("stop", "--tasks", check=False)
 
 
 @pytest.fixture
