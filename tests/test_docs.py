@@ -103,6 +103,23 @@ def test_every_documented_option_exists(magics: dict[str, list[str]]) -> None:
     assert named <= {option for options in magics.values() for option in options}
 
 
+def test_every_command_of_the_engine_and_every_variable_is_documented() -> None:
+    page = (DOCS / "engine.md").read_text(encoding="utf-8")
+    usage = engine_command("--help").stdout
+    commands = re.findall(r"^    (\w+) ", usage, re.MULTILINE)
+    assert {"start", "serve", "user"} <= set(commands)
+    assert [one for one in commands if f"`anylearn-engine {one}" not in page] == []
+    for one in commands:
+        options = OPTION.findall(engine_command(one, "--help").stdout.partition("options:")[2])
+        assert [name for name in options if name.startswith("--") and name not in page] == [
+            "--help"
+        ]
+    source = "".join(one.read_text() for one in sorted((ROOT / "anylearn_jupyter").rglob("*.py")))
+    pages = "".join(one.read_text(encoding="utf-8") for one in PAGES)
+    named = set(re.findall(r"\bANYLEARN_[A-Z_]*[A-Z]\b", source))
+    assert [name for name in sorted(named) if name not in pages] == []
+
+
 def test_the_pages_build_without_a_warning(tmp_path: Path) -> None:
     """What `make docs` does, into another directory."""
     command = [sys.executable, "-m", "sphinx", "--fail-on-warning", "--keep-going", "-q"]
