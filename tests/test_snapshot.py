@@ -470,3 +470,62 @@ def test_a_first_snapshot_of_many_files_leaves_no_loose_ones(tmp_path: Path, hom
     assert taken.files == 8000
     (store,) = (path for path in home.glob("snapshots/*") if path.is_dir())
     assert sum(1 for _ in store.glob("objects/??/*")) < 1000
+
+
+def test_a_snapshot_that_is_not_kept_yet_is_sent_from_memory(tmp_path: Path, server: Path) -> None:
+    top = make("clean", tmp_path).code
+    first = snapshot(top)
+    send(first, server)
+    write(top / "train.py", "print('edited')\n")
+    store = SnapshotStore.of(top.resolve(), Home()).git_dir
+    before = sorted(path for path in store.rglob("*") if path.name != "packing")
+
+    later = snapshot(top, kept=False)
+
+    assert sorted(path for path in store.rglob("*") if path.name != "packing") == before
+    pack = later.small_pack({first.commit})
+    assert pack is not None
+    later.keep()
+    later.keep()
+    assert later.small_pack({first.commit}) == pack
+    send(later, server, [first.commit])
+    assert snapshot(top).commit == later.commit
+    assert snapshot(top).small_pack({first.commit}) is not None
+
+
+def test_whatever_needs_the_store_has_a_snapshot_kept_first(tmp_path: Path, server: Path) -> None:
+    top = make("clean", tmp_path).code
+    send(snapshot(top, kept=False), server)
+    write(top / "train.py", "print('edited')\n")
+    packed = zipfile.ZipFile(io.BytesIO(b"".join(snapshot(top, kept=False).archive())))
+    assert packed.read("train.py") == b"print('edited')\n"
+
+
+def test_a_snapshot_is_not_kept_in_a_store_that_was_made_anew(tmp_path: Path) -> None:
+    top = make("clean", tmp_path).code
+    snapshot(top)
+    write(top / "train.py", "print('edited')\n")
+    later = snapshot(top, kept=False)
+    SnapshotStore.of(top.resolve(), Home()).discard()
+
+    later.keep()
+
+    assert snapshot(top).commit == later.commit
+    git(SnapshotStore.of(top.resolve(), Home()).git_dir, "fsck", "--strict", "--full")
+
+
+def test_two_kernels_keep_what_each_has_captured(tmp_path: Path) -> None:
+    top = make("clean", tmp_path).code
+    snapshot(top)
+    write(top / "train.py", "print('one')\n")
+    one = snapshot(top, kept=False)
+    write(top / "train.py", "print('two')\n")
+    two = snapshot(top, kept=False)
+
+    two.keep()
+    one.keep()
+
+    recent = [commit for _, commit in SnapshotStore.of(top.resolve(), Home()).open().recent]
+    assert recent[-2:] == [two.commit, one.commit]
+    assert snapshot(top).commit == two.commit
+    git(SnapshotStore.of(top.resolve(), Home()).git_dir, "fsck", "--strict", "--full")

@@ -105,17 +105,18 @@ def _submitted(request: TrainRequest, told: ToldProgress, *, reuse: bool) -> Sub
     check_request(request)
     secret_values(request)
     with Ledger() as ledger:
-        prepared = prepare(request, told, ledger.home)
-        told.step("Asking the server", request.server or "")
-        connection = current_connection(request.server)
-        destination = Destination(connection, ledger, told, request.polling_s)
-        if prepared.seen and not takes_chunks(request, destination):
-            prepared.read_rest(told)
-        same = same_task(prepared, destination) if reuse else None
-        if same is not None:
-            return same
-        found = survey(prepared, destination)
-        return carried_out(prepared, found, destination, told, reuse=reuse)
+        prepared = prepare(request, told, ledger.home, kept=False)
+        with prepared.keeping():
+            told.step("Asking the server", request.server or "")
+            connection = current_connection(request.server)
+            destination = Destination(connection, ledger, told, request.polling_s)
+            if prepared.seen and not takes_chunks(request, destination):
+                prepared.read_rest(told)
+            same = same_task(prepared, destination) if reuse else None
+            if same is not None:
+                return same
+            found = survey(prepared, destination)
+            return carried_out(prepared, found, destination, told, reuse=reuse)
 
 
 def carried_out(

@@ -5,6 +5,8 @@ Nothing has been sent when this is done, so a mistake that can be seen here cost
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path, PurePosixPath
@@ -76,6 +78,15 @@ class Preparation:
         values = {path: content.value for path, content in self.contents.items()}
         return self.request.digest(self.code_id, values, server=server)
 
+    @contextmanager
+    def keeping(self) -> Iterator[None]:
+        """Have the snapshot written down by the end of a block, however that ends."""
+        try:
+            yield
+        finally:
+            if self.snapshot is not None:
+                self.snapshot.keep()
+
     def read_rest(self, progress: Progress) -> None:
         """Read what was looked at only; nothing is sent meanwhile."""
         for path in list(self.seen):
@@ -84,8 +95,21 @@ class Preparation:
             del self.seen[path]
 
 
-def prepare(request: TrainRequest, progress: Progress, home: Home) -> Preparation:
+def prepare(
+    request: TrainRequest, progress: Progress, home: Home, *, kept: bool = True
+) -> Preparation:
     """Capture and check everything that is here; the first half of the steps.
+
+    Parameters
+    ----------
+    request : TrainRequest
+        What was asked for.
+    progress : Progress
+        Who is told.
+    home : Home
+        Our own directory.
+    kept : bool, default True
+        False leaves it to the caller when the snapshot is written down (`Preparation.keeping`).
 
     Raises
     ------
@@ -101,7 +125,7 @@ def prepare(request: TrainRequest, progress: Progress, home: Home) -> Preparatio
     captured = None
     if request.algorithm_dir is not None and not request.is_code_on_server:
         progress.step("Capturing the code", str(request.algorithm_dir))
-        captured = capture(request, request.algorithm_dir, home)
+        captured = capture(request, request.algorithm_dir, home, kept=kept)
         notes += captured.notes
         notes += values_left_behind(request, captured)
     contents: dict[Path, Content] = {}
@@ -128,7 +152,7 @@ def prepare(request: TrainRequest, progress: Progress, home: Home) -> Preparatio
     )
 
 
-def capture(request: TrainRequest, directory: Path, home: Home) -> Snapshot:
+def capture(request: TrainRequest, directory: Path, home: Home, *, kept: bool = True) -> Snapshot:
     """Make the snapshot, and hold the request against it."""
     output = request.output or DEFAULT_OUTPUT
     captured = snapshot(
@@ -141,6 +165,7 @@ def capture(request: TrainRequest, directory: Path, home: Home) -> Snapshot:
         ),
         home=home,
         added=overlay_of(request),
+        kept=kept,
     )
     if request.require_clean and captured.dirty:
         raise SnapshotError(

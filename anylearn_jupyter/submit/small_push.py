@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from anylearn_jupyter.entities import Algorithm
 from anylearn_jupyter.errors import ServerError
+from anylearn_jupyter.submit.at_once import at_once
 from anylearn_jupyter.submit.destination import Destination
 from anylearn_jupyter.submit.snapshot import Snapshot
 
@@ -44,7 +45,15 @@ def post_edit(
     if pack is None or len(pack) > most_bytes:
         return None
     try:
-        return destination.api.push_pack(algorithm.id, captured.commit, pack)
+        done = at_once(
+            {
+                "sent": lambda: destination.api.push_pack(algorithm.id, captured.commit, pack),
+                # While the server is at it, what was captured is written down here.
+                "kept": captured.keep,
+            }
+        )
+        sent: Algorithm = done["sent"]
     except ServerError:
         # Whatever it is that the server says no to, pushing finds it out.
         return None
+    return sent

@@ -22,16 +22,14 @@ from __future__ import annotations
 
 import errno
 import os
-import re
-import tempfile
 import time
-from collections.abc import Iterable, Iterator, Mapping, Set
+from collections.abc import Iterator, Mapping, Set
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.home import Home
-from anylearn_jupyter.submit.git import GitFailed, own_git
+from anylearn_jupyter.submit.git import GitFailed
 from anylearn_jupyter.submit.git_objects import (
     GitObject,
     TreeEntry,
@@ -39,7 +37,6 @@ from anylearn_jupyter.submit.git_objects import (
     pack_of,
     trees_of,
 )
-from anylearn_jupyter.submit.globs import literal
 from anylearn_jupyter.submit.notebooks import without_outputs
 from anylearn_jupyter.submit.overlay import check_overlay, with_overlay
 from anylearn_jupyter.submit.packing import pack_directory, resolved_directory
@@ -55,11 +52,12 @@ from anylearn_jupyter.submit.regular_files import open_regular
 from anylearn_jupyter.submit.snapshot_store import (
     AS_IT_IS,
     KnownFile,
-    ObjectSink,
     SnapshotStore,
     StoreRecord,
     branch_of,
 )
+from anylearn_jupyter.submit.tree_names import refuse_what_git_leaves_out
+from anylearn_jupyter.submit.unkept_snapshot import ObjectSink, UnkeptSnapshot
 
 REQUIREMENTS = "requirements.txt"
 """What servers expect in the root of each algorithm."""
@@ -69,13 +67,6 @@ _WHO, _WHEN, _MESSAGE = "anylearn <anylearn@localhost>", 1_000_000_000, "snapsho
 _SMALL_PACK_BYTES, _MOST_OBJECTS = 1 << 18, 100
 _BASES = 2
 
-_LEFT_OUT = re.compile(r"^Ignoring path (.*)$", re.MULTILINE)
-# Whatever may pass for git's own on some file system, and is not one of the names of every day.
-_DOUBTFUL = re.compile(
-    r"(?:^|[/\\])(?:\.git(?!(?:ignore|attributes|keep|hub|lab|lab-ci\.yml)(?:/|$))|git~)"
-    r"|[\u200c-\u200f\u202a-\u202e\u206a-\u206f\ufeff]",
-    re.IGNORECASE,
-)
 _CHANGED = (errno.ENOENT, errno.ENOTDIR, errno.EINVAL, errno.ELOOP, errno.EISDIR)
 
 
@@ -106,6 +97,7 @@ class Snapshot:
     notes: tuple[str, ...]
     _store: SnapshotStore = field(repr=False, compare=False)
     _recent: tuple[tuple[str, str], ...] = field(default=(), repr=False, compare=False)
+    _unkept: UnkeptSnapshot | None = field(default=None, repr=False, compare=False)
 
     @property
     def branch(self) -> str:
@@ -136,6 +128,17 @@ class Snapshot:
         """Whether a file travels, named relative to the code directory."""
         return self.packing.has(path)
 
+    def keep(self) -> None:
+        """Have the store keep it, where `snapshot` has left that to the caller.
+
+        Raises
+        ------
+        SnapshotError, OSError
+            As `UnkeptSnapshot.keep`.
+        """
+        if self._unkept is not None:
+            self._unkept.keep()
+
     def pack(self, have: Set[str] = frozenset()) -> Iterator[bytes]:
         """Give a git pack with all that a server lacks, piece by piece.
 
@@ -162,6 +165,7 @@ class Snapshot:
         that is named for one. Measured: 282 bytes for one changed file of 300, and all 6 MB without
         it.
         """
+        self.keep()
         self._check_store()
         small = self.small_pack(have)
         if small is not None:
@@ -186,6 +190,7 @@ class Snapshot:
         SnapshotError
             As for `pack`.
         """
+        self.keep()
         self._check_store()
         try:
             yield from self._store.git.stream("archive", "--format=zip", "-1", self.commit)
@@ -210,7 +215,9 @@ class Snapshot:
         bases = [commit for _, commit in self._recent if commit in have][-_BASES:]
         if not bases:
             return None
-        lacking = self._store.objects_of(self.commit)
+        unkept = self._unkept
+        held = unkept.held if unkept else {}
+        lacking = set(unkept.objects) if unkept else self._store.objects_of(self.commit)
         if bytes.fromhex(self.commit) not in lacking:
             return None
         for commit in bases:
@@ -220,7 +227,7 @@ class Snapshot:
         loose, found, size = self._store.objects, [], 0
         try:
             for object_id in lacking:
-                one = loose.read(object_id)
+                one = held.get(object_id) or loose.read(object_id)
                 size += 0 if one is None else len(one.body)
                 if one is None or size > _SMALL_PACK_BYTES:
                     return None
@@ -254,6 +261,7 @@ def snapshot(
     *,
     home: Home | None = None,
     added: Mapping[str, bytes] | None = None,
+    kept: bool = True,
 ) -> Snapshot:
     """Capture a code directory as a commit; nothing in it, and no repository of its, is touched.
 
@@ -267,6 +275,8 @@ def snapshot(
         Where our own repositories are.
     added : Mapping, optional
         Files that travel along and are not in the directory: their content by their path.
+    kept : bool, default True
+        False leaves it to the caller when a small one is written down (`Snapshot.keep`).
 
     Returns
     -------
@@ -290,7 +300,7 @@ def snapshot(
             packing = pack_directory(root, chosen, home, store.git_dir, kept=attempt == 1)
             check_overlay(packing, added or {})
             try:
-                return _Capture(store, record, packing, added or {}).make()
+                return _Capture(store, record, packing, added or {}).make(kept=kept)
             except (GitFailed, FilesChanged) as error:
                 _name_what_cannot_be_read(packing)
                 if attempt == _TRIES:
@@ -323,9 +333,10 @@ class _Capture:
         self._total_bytes = packing.total_bytes + sum(map(len, added.values()))
         self._known: dict[str, KnownFile] = {}
 
-    def make(self) -> Snapshot:
-        _refuse_what_git_leaves_out(self._store, self._packing.files)
-        known = self._store.objects_of(self._record.recent[-1][1]) if self._record.recent else set()
+    def make(self, *, kept: bool) -> Snapshot:
+        refuse_what_git_leaves_out(self._store, self._packing.files)
+        recent = self._record.recent
+        known = self._store.objects_of(recent[-1][1]) if recent else set()
         with ObjectSink(self._store, known) as sink:
             entries = {file.path: self._entry(file, sink) for file in self._packing.files}
             for path, data in self._added.items():
@@ -336,21 +347,30 @@ class _Capture:
             except ValueError as error:
                 raise FilesChanged(str(error)) from error
             commit = sink.add(commit_of(trees[-1], _WHO, _WHEN, _MESSAGE))
-        objects = {entry.id for entry in entries.values()} | {*trees, commit}
-        self._store.keep(self._record, trees[-1].hex(), commit.hex(), objects)
-        self._record.files = self._known
-        self._store.write(self._record)
+        unkept = UnkeptSnapshot(
+            store=self._store,
+            base=recent[-1] if known else None,
+            tree=trees[-1].hex(),
+            commit=commit.hex(),
+            objects={entry.id for entry in entries.values()} | {*trees, commit},
+            held=sink.held,
+            files=self._known,
+        )
+        if kept or not sink.holds_all:
+            unkept.write(self._record)
         packing = self._packing
         if not packing.dirty and self._differs(entries):
             packing = replace(packing, dirty=True)
+        own = (unkept.tree, unkept.commit)
         return Snapshot(
-            commit=commit.hex(),
-            tree=trees[-1].hex(),
+            commit=unkept.commit,
+            tree=unkept.tree,
             packing=with_overlay(packing, self._added),
             total_bytes=self._total_bytes,
             notes=tuple(self._notes),
             _store=self._store,
-            _recent=tuple(self._record.recent),
+            _recent=(*(pair for pair in self._record.recent if pair != own), own),
+            _unkept=unkept,
         )
 
     def _differs(self, entries: Mapping[str, TreeEntry]) -> bool:
@@ -453,30 +473,6 @@ def _name_what_cannot_be_read(packing: PackingList) -> None:
             continue  # gone meanwhile: the next look does not list it
         except OSError as error:
             raise unreadable(file.path, error) from error
-
-
-def _refuse_what_git_leaves_out(store: SnapshotStore, files: Iterable[PackedFile]) -> None:
-    """Raise the error that names a file which git will not have in a tree, if there is one.
-
-    Which names these are is git's to say; it is asked about those that look like it.
-    """
-    doubtful = [file for file in files if _DOUBTFUL.search(file.path)]
-    if not doubtful:
-        return
-    with tempfile.TemporaryDirectory(prefix="names-", dir=store.git_dir) as place:
-        git = own_git(store.git_dir, variables={"GIT_INDEX_FILE": f"{place}/index"})
-        blob = GitObject("blob", b"").id.hex()
-        lines = [
-            os.fsencode(f"{'120000' if file.is_link else '100644'} {blob}\t{file.path}\0")
-            for file in doubtful
-        ]
-        _, said = git.run_with_words("update-index", "-z", "--index-info", stdin=b"".join(lines))
-    found = _LEFT_OUT.search(said)
-    if found:
-        raise SnapshotError(
-            f"The name {found[1]!r} is one that git takes for its own and keeps out of every tree; "
-            f"rename it, or leave it out with --exclude {literal(found[1])!r}."
-        )
 
 
 def _is_id(text: str) -> bool:

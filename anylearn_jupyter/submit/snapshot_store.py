@@ -32,12 +32,12 @@ from collections.abc import Iterable, Iterator, Set
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import IO, Any, NamedTuple, Self
+from typing import IO, Any, NamedTuple
 
 from anylearn_jupyter.errors import SnapshotError
 from anylearn_jupyter.home import Home, make_private_directory
 from anylearn_jupyter.submit.git import Git, GitFailed, own_git
-from anylearn_jupyter.submit.git_objects import ID_BYTES, GitObject, LooseObjects, PackFile
+from anylearn_jupyter.submit.git_objects import ID_BYTES, LooseObjects
 from anylearn_jupyter.submit.packing_list import FileLook
 from anylearn_jupyter.submit.regular_files import YOUNG_NS
 
@@ -48,11 +48,9 @@ KEPT_SNAPSHOTS = 16
 """How many snapshots of one directory are kept."""
 
 _RECORD = "anylearn.json"
-_NEW_PACK = "new.pack.part"
 _LOCK_TIMEOUT_S = 600.0
 _LOCK_POLL_S = 0.05
 _KNOWN = "known"
-_MOST_LOOSE = 64
 _LOOSE_IN_ONE, _MOST_PACKS = 27, 50  # git's own measure: its 6700, over the 256 directories
 _CONFIG = f"""[core]
 \trepositoryformatversion = 0
@@ -302,59 +300,6 @@ class SnapshotStore:
                 f"The place for snapshots {self.git_dir} cannot be written ({error}); set "
                 "ANYLEARN_HOME to a directory that you can write to."
             ) from error
-
-
-class ObjectSink:
-    """Writes the new objects of one capture: a few of them loose, the rest in one pack.
-
-    Parameters
-    ----------
-    store : SnapshotStore
-        Its lock is held.
-    known : set of bytes
-        The ids of objects that are there.
-    """
-
-    def __init__(self, store: SnapshotStore, known: Set[bytes]) -> None:
-        self._store = store
-        self._known = known
-        self._loose = store.objects
-        self._written: set[bytes] = set()
-        self._pack: PackFile | None = None
-        self._file: IO[bytes] | None = None
-
-    def add(self, one: GitObject) -> bytes:
-        """Write an object unless it is there, and give its id."""
-        object_id = one.id
-        if object_id in self._known or object_id in self._written:
-            return object_id
-        self._written.add(object_id)
-        if len(self._written) <= _MOST_LOOSE:
-            self._loose.write(object_id, one)
-            return object_id
-        if self._pack is None:
-            self._file = (self._store.git_dir / "objects" / "pack" / _NEW_PACK).open("w+b")
-            self._pack = PackFile(self._file)
-        self._pack.add(one)
-        return object_id
-
-    def __enter__(self) -> Self:
-        """Give itself; the block's end makes the pack one of the store's."""
-        return self
-
-    def __exit__(self, kind: object, error: BaseException | None, traceback: object) -> None:
-        """Put the pack in place, if there is one; it is dropped after an error."""
-        if self._pack is None or self._file is None:
-            return
-        new = Path(self._file.name)
-        with self._file:
-            if error is not None:
-                new.unlink()
-                return
-            name = self._pack.finish()
-        final = new.with_name(f"pack-{name}.pack")
-        new.replace(final)
-        self._store.git.run("index-pack", str(final))
 
 
 def branch_of(commit: str) -> str:
