@@ -316,17 +316,17 @@ class DataReading:
         if reader is None:
             yield from self._read_plainly(tell)
             reader = PlainReader()
-        places = self._found.folders
-        unread = (
-            FileAt(spot, places[spot.folder].where(spot.at)) for spot in self.spots(read=False)
-        )
-        for spot, content in reader.read_elsewhere(unread, tell):
+        for spot, content in reader.read_elsewhere(self._unread(), tell):
             self._take(spot, content)
             yield 1
-        for spot in self.spots(read=False):
-            place = self._found.folders[spot.folder].where(spot.at)
+        for spot, place in self._unread():
             self._take(spot, read_file(spot, place, reader, tell))
             yield 1
+
+    def _unread(self) -> Iterator[FileAt]:
+        """Give the files that have no digest, in the order of their paths."""
+        for spot in self.spots(read=False):
+            yield FileAt(spot, self._found.folders[spot.folder].where(spot.at))
 
     def _read_plainly(self, tell: Tell) -> Iterator[int]:
         """Read what is quickly read; what is odd about any file is left."""
