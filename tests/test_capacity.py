@@ -20,10 +20,13 @@ from anylearn_jupyter.submit.capacity import (
 )
 from anylearn_jupyter.submit.known_choices import known, remember
 from anylearn_jupyter.submit.published import quick_train
+from anylearn_jupyter.submit.quota import resource_request
+from anylearn_jupyter.submit.request import TrainRequest
 from anylearn_jupyter.submit.task import TrainTask
 from conftest import RunningEngine
 from engine_home import EngineHome
 from plain_gateway import PASSWORD, USER
+from scripted_api import scripted
 from waiting import wait_until
 
 CPUS = len(os.sched_getaffinity(0))
@@ -138,3 +141,19 @@ def test_names_are_remembered_for_completion_and_damage_is_an_empty_memory(
     remember(connection, groups=["g"])
     assert known("groups") == ["g"]
     disconnect()
+
+
+def test_a_group_by_its_name_is_one_question(tmp_path: Path) -> None:
+    lab = {
+        "id": "QGRP1", "name": "lab", "level": "Guarantee", "node_level": "",
+        "capacity": {"CPU": 8}, "default": {"CPU": 1}, "allocated": {},
+    }  # fmt: skip
+    wanted = TrainRequest(
+        entrypoint="true", algorithm_dir=tmp_path, quota_group="lab", quota_request=(("cpu", 2),)
+    )
+    with scripted({"GET quota_group/list": [lab]}) as (api, server):
+        assert resource_request(wanted, api) == [{"QGRP1": {"CPU": 2}}]
+        assert server.paths() == ["GET /api/quota_group/list"]
+    unlisted = {"GET quota_group/list": [], "GET quota_group/query": [lab]}
+    with scripted(unlisted) as (api, _):
+        assert resource_request(wanted, api) == [{"QGRP1": {"cpu": 2}}]

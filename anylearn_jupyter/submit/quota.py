@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.errors import OptionError
-from anylearn_jupyter.submit.capacity import group_named, groups_of, resource_named
+from anylearn_jupyter.submit.capacity import (
+    GroupCapacity,
+    group_named,
+    groups_of,
+    resource_named,
+)
 from anylearn_jupyter.submit.request import TrainRequest
 
 DEFAULT_GROUP = "default"
@@ -29,14 +34,14 @@ def resource_request(request: TrainRequest, api: Api) -> ResourceRequest | None:
     without a group are of the group ``default``; notebook spec, ``-r``: names are matched without
     regard to case.
     """
-    if request.quota_group is None and not request.quota_request:
-        return None
-    group_id = DEFAULT_GROUP
-    if request.quota_group is not None:
-        group_id = _group_id(request.quota_group, api)
+    group = DEFAULT_GROUP if request.quota_group is None else request.quota_group
     if not request.quota_request:
+        if not _is_id(group):
+            _group_id(group, (), api)  # only whether there is one
         return None
-    listed = [one for one in groups_of(api) if one.id == group_id]
+    groups = groups_of(api)
+    group_id = group if _is_id(group) else _group_id(group, groups, api)
+    listed = [one for one in groups if one.id == group_id]
     if not listed:
         return [{group_id: dict(request.quota_request)}]  # not listed, so the server has to judge
     place = api.http.place
@@ -49,12 +54,20 @@ def resource_request(request: TrainRequest, api: Api) -> ResourceRequest | None:
     return [{group_id: amounts}]
 
 
-def _group_id(group: str, api: Api) -> str:
-    """Give a group's id: some words are ids, any other is a name to look up."""
-    if group in (DEFAULT_GROUP, "besteffort") or group.startswith("QGRP"):
-        return group
-    found = api.find_quota_group(group)
-    return found.id if found is not None else group_named(group, groups_of(api), api.http.place).id
+def _is_id(group: str) -> bool:
+    """Whether it is an id; any other word is a name to look up."""
+    return group in (DEFAULT_GROUP, "besteffort") or group.startswith("QGRP")
+
+
+def _group_id(name: str, groups: Sequence[GroupCapacity], api: Api) -> str:
+    """Give the id of a group of this name, from what was listed where that has it."""
+    listed = [one.id for one in groups if one.name == name]
+    if listed:
+        return listed[0]
+    found = api.find_quota_group(name)
+    if found is not None:
+        return found.id
+    return group_named(name, groups or groups_of(api), api.http.place).id
 
 
 def checked_amounts(given: Mapping[str, int] | None, option: str) -> tuple[tuple[str, int], ...]:
