@@ -114,22 +114,6 @@ def test_what_is_known_from_a_cache_is_packed_the_same(data: Path) -> None:
     assert b"".join(archive(fingerprint(data, cache=cache))) == first
 
 
-@pytest.mark.parametrize(("few", "small"), [(0, 1 << 30), (0, 0)], ids=["one", "two"])
-def test_threads_make_the_same_bytes(
-    data: Path, few: int, small: int, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    for number in range(700):
-        (data / f"{number}").write_bytes(b"%d," % number * 3_000)
-    content = fingerprint(data)
-    pieces = list(archive(content))
-    monkeypatch.setattr(module, "_FEW_BYTES", few)
-    monkeypatch.setattr(module, "_SMALL_BYTES", small)
-
-    assert content.total_bytes > 4 << 20
-    assert len(pieces) > 5
-    assert list(archive(content)) == pieces
-
-
 def test_only_what_shrinks_is_deflated(data: Path) -> None:
     with zipfile.ZipFile(io.BytesIO(packed(data))) as opened:
         kinds = {member.filename: member.compress_type for member in opened.infolist()}

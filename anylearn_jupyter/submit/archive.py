@@ -1,18 +1,17 @@
 """A dataset as a zip, streamed: the same bytes for the same content, and nothing on disk.
 
 Members are in the order of their paths' bytes, relative to the dataset's directory, without entries
-for directories, with one fixed time and the executable bit. Deflate is ISA-L's level 1, on two
-threads; small files are on one, as two would wait for Python's lock and for each other, and few of
-them on the caller's. Whether something shrinks is decided by samples all over it: a file of at most
-1 MiB is deflated or stored as a whole, a larger one block by block, where a block that does not
-shrink goes into deflate's own stored form. Memory does not grow with the size of the files; each
-member costs some hundred bytes until the end, where the zip's own directory is written.
+for directories, with one fixed time and the executable bit. Deflate is ISA-L's level 1, on all
+processors, see `zip_packers`. Whether something shrinks is decided by samples all over it: a file
+of at most 1 MiB is deflated or stored as a whole, a larger one block by block, where a block that
+does not shrink goes into deflate's own stored form. Memory does not grow with the size of the
+files; each member costs some hundred bytes until the end, where the zip's own directory is written.
 
 Each file is checked while it is read against its `fingerprint.Entry`, so that what a server has
 under a fingerprint is what the fingerprint says. The fingerprint is the identity of the content;
 the zip is not: another version of ISA-L may write other bytes for it, see `ARCHIVE_FORMAT`. And one
-file of some 100,000 comes out of ISA-L (isal 1.9.1, on a busy machine) in another form that is as
-good, for a reason that we did not find; so who goes on with an upload looks (`client.upload`).
+file of some ten thousand comes out of ISA-L (isal 1.9.1, on a busy machine) in another form that is
+as good, for a reason that we did not find; so who goes on with an upload looks (`client.upload`).
 
 Notes
 -----
@@ -29,8 +28,7 @@ import stat
 import struct
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import NamedTuple, Self
+from concurrent.futures import Future
 
 import isal
 from blake3 import blake3
@@ -40,6 +38,16 @@ from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit.data_names import check_folders
 from anylearn_jupyter.submit.fingerprint import Entry, Fingerprint
 from anylearn_jupyter.submit.regular_files import open_regular, open_seen
+from anylearn_jupyter.submit.zip_packers import Packers, packers
+from anylearn_jupyter.submit.zip_work import (
+    DATE,
+    DEFLATED,
+    LOCAL,
+    UTF8_NAME,
+    VERSION_NEEDED,
+    Member,
+    Packed,
+)
 
 ARCHIVE_FORMAT = f"zip 3, isal {isal.__version__}, {platform.machine()}, {platform.node()}"
 """What has to be the same for the same content to give the same bytes."""
@@ -47,65 +55,24 @@ ARCHIVE_FORMAT = f"zip 3, isal {isal.__version__}, {platform.machine()}, {platfo
 _BLOCK_BYTES = 1 << 20
 """Bytes that are compressed at a time; a file up to this size is compressed as a whole."""
 
-_THREADS = 2
 _AHEAD = 4
-_GROUP_FILES = 256
-_GROUP_BYTES = 1 << 20
-_FEW_BYTES = 1 << 22
-_SMALL_BYTES = 1 << 15
-"""Mean size of a group's files up to which two threads take longer than one, by measurement."""
-
-_LEVEL = 1
-_RAW = -15
-_SAMPLE_BYTES = 1 << 12
-_SAMPLES = 4
-_WORTH = 0.95
-_TRIED_BYTES = 1 << 10
-_GLANCE_BYTES = 64
-_RANDOM_KINDS = 51
-"""Of 64 random bytes 57 are different ones on average; of text, numbers or pixels far fewer.
-
-Twice the bytes cost three times as much, and take more of what is packed already for packable.
-"""
-
-_STORED_BYTES = 0xFFFF
+_GROUPS_AHEAD = 8
+_GROUP_FILES = 64
+_GROUP_BYTES = 1 << 18
 _LAST_BLOCK = b"\x03\x00"
 
-_STORED, _DEFLATED = 0, 8
-_DATE = 0x21  # the first of January 1980, before which a zip knows no time
 _UNIX = 3 << 8
 _READABLE, _EXECUTABLE = (stat.S_IFREG | 0o644) << 16, (stat.S_IFREG | 0o755) << 16
-_PLAIN, _WITH_LARGE_FIELDS = 20, 45
-_UTF8, _SIZES_FOLLOW = 0x800, 0x8
+_WITH_LARGE_FIELDS = 45
+_SIZES_FOLLOW = 0x8
 _MOST = 0xFFFFFFFF
 _LARGE_BYTES = 0x7F000000
 """Size from which a member's fields have 64 bits; what does not shrink becomes a little larger."""
 
-_LOCAL = struct.Struct("<4s5H3L2H")
 _CENTRAL = struct.Struct("<4s6H3L5H2L")
 _END = struct.Struct("<4s4H2LH")
 _LARGE_END = struct.Struct("<4sQ2H2L4Q")
 _LARGE_END_PLACE = struct.Struct("<4sLQL")
-
-
-class _Member(NamedTuple):
-    """What the zip's directory says of a member."""
-
-    name: bytes
-    executable: bool
-    flags: int
-    method: int
-    crc: int
-    packed: int
-    size: int
-
-
-class _Packed(NamedTuple):
-    """Some small members: their bytes, each with where it begins, and the bytes of their files."""
-
-    data: bytes
-    members: list[tuple[_Member, int]]
-    size: int
 
 
 def archive(
@@ -139,8 +106,8 @@ def archive(
     check_names(content)
     directory = _Directory()
     done = 0
-    with _Packers(few=content.total_bytes <= _FEW_BYTES) as packers:
-        for size, piece in _pieces(content.entries, packers, directory):
+    with packers(_content) as packing:
+        for size, piece in _pieces(content.entries, packing, directory):
             yield piece
             done += size
             if on_progress is not None:
@@ -155,70 +122,35 @@ def check_names(content: Fingerprint) -> None:
     check_folders(content.folders)
 
 
-class _Packers:
-    """What packs beside the caller; a thread is started when there is something for it.
-
-    Parameters
-    ----------
-    few : bool
-        Small files are not worth a thread.
-    """
-
-    def __init__(self, *, few: bool) -> None:
-        self._few = few
-        self._both = ThreadPoolExecutor(_THREADS, "anylearn-zip")
-        self._single = ThreadPoolExecutor(1, "anylearn-zip-small")
-
-    def group(self, group: list[Entry]) -> Future[_Packed]:
-        """Have small files packed."""
-        if self._few:
-            packed: Future[_Packed] = Future()
-            packed.set_result(_pack(group))
-            return packed
-        small = sum(entry.size for entry in group) <= _SMALL_BYTES * len(group)
-        return (self._single if small else self._both).submit(_pack, group)
-
-    def block(self, block: bytes) -> Future[bytes]:
-        """Have a block of a large file packed."""
-        return self._both.submit(_deflated_block, block)
-
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._single.shutdown(cancel_futures=True)
-        self._both.shutdown(cancel_futures=True)
-
-
 def _pieces(
-    entries: Iterable[Entry], packers: _Packers, directory: _Directory
+    entries: Iterable[Entry], packing: Packers, directory: _Directory
 ) -> Iterator[tuple[int, bytes]]:
     """Give the members, each piece with the bytes of the files that are done with it."""
-    waiting: deque[Future[_Packed]] = deque()
+    waiting: deque[Callable[[], Packed]] = deque()
     for group in _groups(entries):
         if group[0].size > _BLOCK_BYTES:
             yield from _taken(waiting, directory, 0)
-            yield from _large(group[0], packers, directory)
+            yield from _large(group[0], packing, directory)
         else:
-            waiting.append(packers.group(group))
-            yield from _taken(waiting, directory, _AHEAD)
+            waiting.append(packing.group(group))
+            yield from _taken(waiting, directory, _GROUPS_AHEAD)
     yield from _taken(waiting, directory, 0)
 
 
 def _taken(
-    waiting: deque[Future[_Packed]], directory: _Directory, most: int
+    waiting: deque[Callable[[], Packed]], directory: _Directory, most: int
 ) -> Iterator[tuple[int, bytes]]:
     """Take what was packed, the first first, until so many are left."""
     while len(waiting) > most:
-        packed = waiting.popleft().result()
-        for member, at in packed.members:
+        data, members, size = waiting.popleft()()
+        for member, at in members:
             directory.add(member, directory.offset + at)
-        directory.offset += len(packed.data)
-        yield packed.size, packed.data
+        directory.offset += len(data)
+        yield size, data
 
 
 def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Put small files together, so that a thread has enough to do; a large one is alone."""
+    """Put small files together, so that who packs has enough to do; a large one is alone."""
     group: list[Entry] = []
     size = 0
     for entry in entries:
@@ -229,29 +161,6 @@ def _groups(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
         size += entry.size
     if group:
         yield group
-
-
-def _pack(entries: list[Entry]) -> _Packed:
-    """Make the members of small files; in a thread."""
-    pieces: list[bytes] = []
-    members: list[tuple[_Member, int]] = []
-    at = size = 0
-    for entry in entries:
-        data = _content(entry)
-        packed = _deflated(data)
-        method = _STORED if packed is None else _DEFLATED
-        body = data if packed is None else packed
-        name = entry.path.encode()
-        crc = isal_zlib.crc32(data)
-        member = _Member(
-            name, entry.executable, _name_flag(name), method, crc, len(body), len(data)
-        )
-        head = _small_head(member)
-        pieces += (head, body)
-        members.append((member, at))
-        at += len(head) + len(body)
-        size += len(data)
-    return _Packed(b"".join(pieces), members, size)
 
 
 def _content(entry: Entry) -> bytes:
@@ -268,18 +177,18 @@ def _content(entry: Entry) -> bytes:
     return data
 
 
-def _large(entry: Entry, packers: _Packers, directory: _Directory) -> Iterator[tuple[int, bytes]]:
+def _large(entry: Entry, packing: Packers, directory: _Directory) -> Iterator[tuple[int, bytes]]:
     """Make the member of a large file, whose sizes and CRC follow its content."""
     name = entry.path.encode()
-    flags = _name_flag(name) | _SIZES_FOLLOW
-    member = _Member(name, entry.executable, flags, _DEFLATED, 0, 0, entry.size)
-    head = _local_head(member)
+    flags = _SIZES_FOLLOW if name.isascii() else _SIZES_FOLLOW | UTF8_NAME
+    large = entry.size > _LARGE_BYTES
+    head = _large_head(name, flags, large=large)
     yield 0, head
     crc = packed = 0
     waiting: deque[tuple[int, Future[bytes]]] = deque()
     for block in _checked_blocks(entry):
         crc = isal_zlib.crc32(block, crc)
-        waiting.append((len(block), packers.block(block)))
+        waiting.append((len(block), packing.block(block)))
         if len(waiting) > _AHEAD:
             size, ready = waiting.popleft()
             packed += len(ready.result())
@@ -288,9 +197,9 @@ def _large(entry: Entry, packers: _Packers, directory: _Directory) -> Iterator[t
         packed += len(ready.result())
         yield size, ready.result()
     packed += len(_LAST_BLOCK)
-    member = member._replace(crc=crc, packed=packed)
-    fields = "<4sLQQ" if _is_large(member) else "<4sLLL"
+    fields = "<4sLQQ" if large else "<4sLLL"
     tail = _LAST_BLOCK + struct.pack(fields, b"PK\x07\x08", crc, packed, entry.size)
+    member = (name, entry.executable, flags, DEFLATED, crc, packed, entry.size)
     directory.add(member, directory.offset)
     directory.offset += len(head) + packed + len(tail) - len(_LAST_BLOCK)
     yield 0, tail
@@ -320,52 +229,6 @@ def _full_block(file: io.FileIO) -> bytes:
     return block
 
 
-def _deflated(data: bytes) -> bytes | None:
-    """Deflate a small file; None where that is not worth it."""
-    if not _shrinks(data):
-        return None
-    packed: bytes = isal_zlib.compress(data, _LEVEL, _RAW)
-    return packed if len(packed) < _WORTH * len(data) else None
-
-
-def _deflated_block(block: bytes) -> bytes:
-    """Deflate a block of a large file, so that another may follow; in a thread."""
-    if _shrinks(block):
-        packer = isal_zlib.compressobj(_LEVEL, isal_zlib.DEFLATED, _RAW)
-        packed: bytes = packer.compress(block) + packer.flush(isal_zlib.Z_SYNC_FLUSH)
-        return packed
-    parts: list[bytes | memoryview] = []
-    for start in range(0, len(block), _STORED_BYTES):
-        part = memoryview(block)[start : start + _STORED_BYTES]
-        parts += (struct.pack("<BHH", 0, len(part), len(part) ^ _STORED_BYTES), part)
-    return b"".join(parts)
-
-
-def _shrinks(data: bytes) -> bool:
-    """Whether deflating is worth it: by samples from all over, as a head may mislead."""
-    if len(data) <= 2 * _SAMPLES * _SAMPLE_BYTES:
-        return 0 < len(data) <= _TRIED_BYTES or _looks_packable(data)
-    step = (len(data) - _SAMPLE_BYTES) // (_SAMPLES - 1)
-    return any(
-        len(isal_zlib.compress(data[start : start + _SAMPLE_BYTES], _LEVEL, _RAW))
-        < _WORTH * _SAMPLE_BYTES
-        for start in range(0, len(data) - _SAMPLE_BYTES + 1, step)
-    )
-
-
-def _looks_packable(data: bytes) -> bool:
-    """Whether not all of a small file seems random: a third of what it costs to try.
-
-    By how many different bytes there are in its head, middle and end.
-    """
-    middle = len(data) // 2
-    return (
-        len(set(data[:_GLANCE_BYTES])) < _RANDOM_KINDS
-        or len(set(data[middle : middle + _GLANCE_BYTES])) < _RANDOM_KINDS
-        or len(set(data[-_GLANCE_BYTES:])) < _RANDOM_KINDS
-    )
-
-
 def _check_same(entry: Entry, mode: int, size: int, digest: str) -> None:
     executable = bool(mode & stat.S_IXUSR)
     if size != entry.size or digest != entry.digest or executable != entry.executable:
@@ -385,31 +248,13 @@ def _gone(entry: Entry, error: OSError) -> DataError:
 # The zip's own records.
 
 
-def _name_flag(name: bytes) -> int:
-    return 0 if name.isascii() else _UTF8
-
-
-def _is_large(member: _Member) -> bool:
-    return member.size > _LARGE_BYTES
-
-
-def _small_head(member: _Member) -> bytes:
-    """Do as `_local_head`, for a small file, of which there may be very many."""
-    name, _, flags, method, crc, packed, size = member
-    fields = (_PLAIN, flags, method, 0, _DATE, crc, packed, size, len(name), 0)
-    return _LOCAL.pack(b"PK\x03\x04", *fields) + name
-
-
-def _local_head(member: _Member) -> bytes:
-    """Give what stands before a member's bytes."""
-    sizes, extra = (member.packed, member.size), b""
-    if member.flags & _SIZES_FOLLOW:
-        sizes = (0, 0)
-    if _is_large(member):
-        sizes, extra = (_MOST, _MOST), struct.pack("<HHQQ", 1, 16, 0, 0)
-    version = _WITH_LARGE_FIELDS if extra else _PLAIN
-    fields = (version, member.flags, member.method, 0, _DATE, member.crc, *sizes)
-    return _LOCAL.pack(b"PK\x03\x04", *fields, len(member.name), len(extra)) + member.name + extra
+def _large_head(name: bytes, flags: int, *, large: bool) -> bytes:
+    """Give what stands before a member's bytes whose sizes and CRC follow them."""
+    size, extra, version = 0, b"", VERSION_NEEDED
+    if large:
+        size, extra, version = _MOST, struct.pack("<HHQQ", 1, 16, 0, 0), _WITH_LARGE_FIELDS
+    fields = (version, flags, DEFLATED, 0, DATE, 0, size, size, len(name), len(extra))
+    return LOCAL.pack(b"PK\x03\x04", *fields) + name + extra
 
 
 def _large_fields(*values: int) -> tuple[list[int], bytes]:
@@ -435,16 +280,16 @@ class _Directory:
         self._records = bytearray()
         self.count = 0
 
-    def add(self, member: _Member, offset: int) -> None:
+    def add(self, member: Member, offset: int) -> None:
         """Take a member that begins at this offset."""
         name, executable, flags, method, crc, packed, size = member
         mode = _EXECUTABLE if executable else _READABLE
-        version, extra, place = _PLAIN, b"", offset
+        version, extra, place = VERSION_NEEDED, b"", offset
         if size > _LARGE_BYTES or packed > _LARGE_BYTES or offset > _LARGE_BYTES:
             version = _WITH_LARGE_FIELDS
             (size, packed, place), extra = _large_fields(size, packed, offset)
         self._records += _CENTRAL.pack(
-            *(b"PK\x01\x02", _UNIX | version, version, flags, method, 0, _DATE, crc, packed, size),
+            *(b"PK\x01\x02", _UNIX | version, version, flags, method, 0, DATE, crc, packed, size),
             *(len(name), len(extra), 0, 0, 0, mode, place),
         )
         self._records += name + extra

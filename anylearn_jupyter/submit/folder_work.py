@@ -42,8 +42,11 @@ UNREAD = bytes(DIGEST_BYTES)
 BLOCK_BYTES = 1 << 20
 """Bytes that are read at a time."""
 
-LIST, READ = 0, 1
-"""What can be asked of a helper: ``(LIST, places)`` and ``(READ, place, names, states)``."""
+LIST, READ, PACK = 0, 1, 2
+"""What can be asked of a helper: ``(LIST, places)`` and ``(READ, place, names, states)``.
+
+And ``(PACK, ...)``, of which `zip_work` knows the rest.
+"""
 
 with open_code(__file__) as _source:
     GREETING = f"anylearn helper {blake3(_source.read()).hexdigest()}"
@@ -220,8 +223,16 @@ class FolderReader:
         return done, hasher.digest()
 
 
-def serve(asked: int, answers: int) -> None:
-    """Be a helper: answer what is asked on one descriptor on the other, until nobody asks."""
+def serve(asked: int, answers: int, pack: Callable[..., object] | None = None) -> None:
+    """Be a helper: answer what is asked on one descriptor on the other, until nobody asks.
+
+    Parameters
+    ----------
+    asked, answers : int
+        The descriptors.
+    pack : callable, optional
+        Answers what `PACK` asks.
+    """
     reader = FolderReader()
     untold = 0
 
@@ -244,6 +255,8 @@ def serve(asked: int, answers: int) -> None:
             _send(answers, untold)
             untold = 0
             _send(answers, digests)
+        elif what == PACK:
+            _send(answers, None if pack is None else pack(*rest))
         else:
             _send(answers, [_listed(place) for place in rest[0]])
 

@@ -1,9 +1,9 @@
-"""Helper processes: what lists and hashes folders beside this process, as Python's lock is one.
+"""Helper processes: what lists, reads and packs files beside this one, as Python's lock is one.
 
-A helper is an interpreter with nothing but `folder_work` and BLAKE3. It lives for one walk or one
-reading, ends with this process however that ends, and is never needed: what it was given and does
-not do, because it could not start, is of another version, died, or is silent for long, is done
-here.
+A helper is an interpreter with nothing but `folder_work` and BLAKE3, and for a zip `zip_work` and
+ISA-L. It lives for one walk, one reading or one zip, ends with this process however that ends, and
+is never needed: what it was given and does not do, because it could not start, is of another
+version, died, or is silent for long, is done here.
 
 Notes
 -----
@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import blake3
+import isal
 
 from anylearn_jupyter.submit import folder_work
 from anylearn_jupyter.submit.folder_work import GREETING, LENGTH, packed
@@ -39,7 +40,19 @@ PATIENCE_S = 1.0
 
 _AHEAD_WEIGHT = 8 << 20
 _PIPE_BYTES = 1 << 16
-_MAIN = "import sys; sys.path += sys.argv[1:]; import folder_work; folder_work.serve(0, 1)"
+_ANSWERS_BYTES = 1 << 20
+_MAIN = """
+import sys
+sys.path += sys.argv[1:]
+import folder_work
+
+def pack(*asked):
+    from zip_work import pack_asked  # with ISA-L, which listing and reading do not need
+
+    return pack_asked(*asked)
+
+folder_work.serve(0, 1, pack)
+"""
 
 _log = logging.getLogger(__name__)
 
@@ -63,7 +76,7 @@ class Job(NamedTuple):
 
 
 class Helpers:
-    """The helpers of one walk or one reading; none of them has been started.
+    """The helpers of one walk, one reading or one zip; none of them has been started.
 
     Parameters
     ----------
@@ -174,6 +187,7 @@ class _Helper:
         assert self._process.stdin is not None
         assert self._process.stdout is not None
         self._asks, self._says = self._process.stdin.fileno(), self._process.stdout.fileno()
+        self._widen()
         # Neither waits for the other, so that two full pipes are no knot.
         os.set_blocking(self._asks, False)
         os.set_blocking(self._says, False)
@@ -182,6 +196,15 @@ class _Helper:
         self._greeted = False
         self.given: deque[Job] = deque()
         self.told = 0
+
+    def _widen(self) -> None:
+        """Let a helper go on with the next job while this process does something of its own."""
+        if sys.platform == "linux":
+            import fcntl
+
+            # Who has too many wide pipes already is given no more, and waits now and then.
+            with contextlib.suppress(PermissionError):
+                fcntl.fcntl(self._says, fcntl.F_SETPIPE_SZ, _ANSWERS_BYTES)
 
     def has_room(self, weight: int) -> bool:
         if len(self.given) != 1:
@@ -238,8 +261,9 @@ class _Helper:
 
 
 def _places() -> list[str]:
-    """Give the directories that a helper imports from: those of BLAKE3 and of `folder_work`."""
-    return [str(Path(folder_work.__file__).parent), str(Path(blake3.__file__).parent.parent)]
+    """Give the directories that a helper imports from: of `folder_work`, BLAKE3 and ISA-L."""
+    found = {Path(str(module.__file__)).parent.parent: None for module in (blake3, isal)}
+    return [str(Path(folder_work.__file__).parent), *map(str, found)]
 
 
 def processors() -> int:
@@ -251,7 +275,7 @@ def processors() -> int:
 
 @contextmanager
 def helpers(tell: Callable[[int], object]) -> Iterator[Helpers]:
-    """Give helpers for a walk or a reading, to be started when it is worth it."""
+    """Give helpers for a walk, a reading or a zip, to be started when it is worth it."""
     beside = Helpers(tell)
     try:
         yield beside
