@@ -235,3 +235,15 @@ def test_what_a_server_lists_is_learned_for_tab(engine: RunningEngine) -> None:
     assert "QUICKSTART" in known("mirrors")
     assert "default" in known("groups")
     assert "CPU" in known("resources")
+
+
+def test_sweeps_are_offered_where_they_can_be_named(ip: InteractiveShell) -> None:
+    with Ledger(Home()) as ledger:
+        for number in (1, 2):
+            told = {"sweep": {"id": "SWEP1", "index": number - 1}}
+            ledger.record_task(record(number, name=f"digits-{number},lr=0.1", profile=told))
+    names = ["digits", "digits-1,lr=0.1", "digits-2,lr=0.1"]
+    assert tab(ip, "%anylearn_stop dig") == names
+    assert tab(ip, "%anylearn_resume dig") == names
+    assert tab(ip, "%anylearn_resume SW") == ["SWEP1"]
+    assert tab(ip, "%anylearn_logs dig") == names[1:]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import json
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -17,7 +18,7 @@ from anylearn_jupyter.errors import OptionError
 from anylearn_jupyter.notebook.discover import read_script
 from anylearn_jupyter.notebook.form import Form
 from anylearn_jupyter.notebook.form_check import Checked, check
-from anylearn_jupyter.notebook.form_choices import Choices, ask_server, data_text
+from anylearn_jupyter.notebook.form_choices import Choices, ask_server, data_text, scripts_in
 from anylearn_jupyter.notebook.form_controls import Controls
 from anylearn_jupyter.notebook.form_draft import OWN_BUTTONS, Draft
 from anylearn_jupyter.notebook.form_magic import LABELS, PICKED, folded
@@ -439,6 +440,69 @@ def test_data_is_picked_in_rows(shell: InteractiveShell) -> None:
     assert made.cell.split("\n")[0] == f"%%anylearn_train train.py -d data=DSET{'0' * 28}"
     made._data._remove(made._data.rows[0])
     assert made.cell == "%%anylearn_train train.py\ndata = x"
+
+
+def test_a_new_row_of_data_has_the_name_that_it_most_likely_gets(shell: InteractiveShell) -> None:
+    made = the_form(shell, "train.py")
+    made._data._add("data")
+    assert control(made, "Data given as").value == "data"
+    assert made.cell == "%%anylearn_train train.py"
+    control(made, "Folder, file or id").value = "numbers"
+    assert made.cell == "%%anylearn_train train.py -d data=numbers"
+    control(made, "epochs").value = "ten"
+    control(made, "Data given as").value = ""
+    wait_until(lambda: len(made._panel.errors) == 2, 10, "both faults, each at its control")
+    assert "-d =numbers: write -d NAME=PATH" in str(made._panel.errors)
+    assert [one for one in made._panel.problems if one["kind"] == "error"] == []
+    made._data._add("data")
+    assert made._data.rows[1].name == "data"
+    made._data._add("data")
+    assert made._data.rows[2].name == "data2"
+
+
+def test_a_notebook_is_offered_and_its_parameters_have_controls(
+    shell: InteractiveShell, project: Path
+) -> None:
+    cells = [
+        {
+            "cell_type": "code",
+            "metadata": {"tags": ["parameters"]},
+            "source": "epochs = 3\nlr = 0.1\namp = False\nsizes = [1, 2]\nnote = pick()",
+        }
+    ]
+    (project / "fit.ipynb").write_text(json.dumps({"cells": cells, "metadata": {}}), "utf-8")
+    assert scripts_in(project) == ("train.py", "fit.ipynb")
+    made = the_form(shell, "fit.ipynb")
+    assert made._values.names == {"epochs", "lr", "amp", "sizes", "note"}
+    assert control(made, "epochs").placeholder == "default 3"
+    control(made, "amp").value = "true"
+    control(made, "sizes").value = "[4]"
+    assert made.cell == "%%anylearn_train fit.ipynb\namp = true\nsizes = [4]"
+    control(made, "epochs").value = "ten"
+    wait_until(lambda: bool(made._panel.errors), 10, "the fault")
+    assert "`epochs = ten`" in next(iter(made._panel.errors.values()))
+
+
+def test_a_script_that_is_not_there_is_said_at_its_control() -> None:
+    found = checked("trian.py", "epochs = 1")
+    assert "did you mean 'train.py'?" in found.errors["option entry"]
+
+
+def test_what_is_said_already_is_not_said_again_by_a_button(shell: InteractiveShell) -> None:
+    made = the_form(shell, "train.py -m pkg")
+    said = "both say what to run"
+    wait_until(lambda: said in str(made._panel.problems), 10, "the fault")
+    made._submit_now()
+    assert str(made._panel.problems).count(said) == 1
+
+
+def test_what_is_free_is_asked_for_anew_by_who_comes_back(shell: InteractiveShell) -> None:
+    made = the_form(shell, "train.py -d data=numbers")
+    wait_until(lambda: bool(made._choices and made._choices.groups), 30, "the server's answer")
+    group, first = control(made, "Group"), made._choices
+    made._received(made._panel, {"k": "look"}, [])
+    wait_until(lambda: made._choices is not first, 30, "another answer")
+    assert control(made, "Group") is group, "nothing has changed, so no control has"
 
 
 def test_the_fold_has_all_other_options(shell: InteractiveShell) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +12,9 @@ from IPython.core.interactiveshell import InteractiveShell
 from traitlets.config import Config
 
 from anylearn_jupyter.client.connection import disconnect
+from anylearn_jupyter.errors import OptionError
+from anylearn_jupyter.notebook.retrying import check_changes
+from anylearn_jupyter.submit.request import TrainRequest
 from conftest import engine_command
 from kernel_fixtures import RealKernel, kernels
 
@@ -120,3 +124,14 @@ def test_in_a_notebook_it_shows_the_card(
     assert any("application/vnd.jupyter.widget-view+json" in data for data in shown)
     assert any("digest equal: " in data.get("text/plain", "") for data in shown)
     assert kernel.text("print(again.id != task.id, again.wait(30).phase)") == "True succeeded\n"
+
+
+def test_new_values_of_a_card_are_checked_by_the_scripts_parser(project: Path) -> None:
+    request = TrainRequest(
+        entrypoint="python train.py",
+        algorithm_dir=project,
+        hyperparams=(("lr", "slow"), ("name", "x")),
+    )
+    with pytest.raises(OptionError, match="would refuse `lr = slow`"):
+        check_changes(request, {"lr": "slow"})
+    check_changes(replace(request, hyperparams=(("lr", "0.5"),)), {"lr": "0.5"})

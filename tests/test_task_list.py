@@ -9,8 +9,10 @@ import pytest
 from IPython.utils.capture import capture_output
 
 from anylearn_jupyter.entities import TaskPhase
+from anylearn_jupyter.notebook.table import show_static_table
 from anylearn_jupyter.notebook.task_list import LISTED_ROWS, list_tasks
 from anylearn_jupyter.submit.ledger import Ledger
+from anylearn_jupyter.submit.sweep import find_sweep
 from ledger_records import ledger, record
 from test_magic_outputs import Listening
 
@@ -81,3 +83,23 @@ def test_older_ones_are_counted(ledger: Ledger) -> None:
     lines, said = listed(everything=True)
     assert len(lines) == LISTED_ROWS + 4
     assert said == ""
+
+
+def test_a_sweep_whose_server_does_not_answer_is_shown_as_last_seen_and_says_why(
+    ledger: Ledger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = "http://127.0.0.1:9"
+    monkeypatch.setenv("ANYLEARN_HOST", server)
+    monkeypatch.setenv("ANYLEARN_AUTH_TOKEN", "token")
+    for number in (1, 2):
+        told = {"sweep": {"id": "SWEP1", "index": number - 1, "values": {"lr": number}}}
+        ledger.record_task(
+            record(number, name=f"search-{number},lr={number}", server=server, profile=told)
+        )
+    sweep = find_sweep("search")
+    assert sweep is not None
+    with capture_output() as said:
+        show_static_table(sweep)
+    assert "Some states are as last seen: " in said.stdout
+    assert "127.0.0.1:9" in said.stdout
+    assert "token" not in said.stdout

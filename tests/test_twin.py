@@ -280,3 +280,10 @@ def test_a_young_twin_is_written_again_soon_and_an_old_one_seldom(
     assert written[:4] == [0, pytest.approx(1), pytest.approx(2), pytest.approx(4)]
     assert written[-1] - written[-2] == pytest.approx(10, abs=0.2)
     assert len(written) < 12
+
+
+def test_a_task_that_waits_says_how_long() -> None:
+    queued = TaskDetail(id="TRAI1", state=0, phase="queued", created_ms=1_000)
+    assert re.fullmatch(r"submitted .*, waiting for 9\.0 s", times_text(queued, 10_000))
+    stopped = replace(queued, state=-3, phase="aborted")
+    assert "waiting" not in times_text(stopped, 10_000)

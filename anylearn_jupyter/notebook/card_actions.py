@@ -15,8 +15,9 @@ from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.errors import AnylearnError
 from anylearn_jupyter.notebook.descriptions import name_of
 from anylearn_jupyter.notebook.monitor import monitor
+from anylearn_jupyter.notebook.retrying import check_changes
 from anylearn_jupyter.notebook.task_view import TaskView
-from anylearn_jupyter.submit.again import submit_again
+from anylearn_jupyter.submit.again import request_again, submit_again
 from anylearn_jupyter.submit.task import TrainTask
 
 if TYPE_CHECKING:
@@ -93,6 +94,8 @@ class CardActions:
         return f"The results are in {one_line(str(self._task.results(wait=False)))}"
 
     def _retry(self, changes: dict[str, str]) -> str:
+        if changes:
+            check_changes(request_again(self._task.record, changes), changes)
         # Not `TrainTask.retry`, in which a parameter named `exact` would be another thing.
         task = submit_again(self._task.record, changes, exact=False)
         view = monitor().follow(task)

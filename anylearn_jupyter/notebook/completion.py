@@ -145,6 +145,8 @@ def suggest_for(magic: str, option: str) -> Suggest | None:
 
     if magic == "anylearn_stop" and option == "ids":
         return suggestions.unfinished_tasks
+    if magic == "anylearn_resume" and option == "ids":
+        return suggestions.tasks_and_sweeps
     if magic == "anylearn_retry" and option == "set":
         return suggestions.settings_again
     return suggestions.VALUES.get(option)

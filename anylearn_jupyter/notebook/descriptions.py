@@ -66,7 +66,10 @@ def times_text(detail: TaskDetail, now_ms: int | None = None) -> str:
             return f"started {clock_text(detail.started_ms)}"
         return f"started {clock_text(detail.started_ms)}, {said} {took}"
     if detail.created_ms is not None:
-        return f"submitted {clock_text(detail.created_ms)}"
+        submitted = f"submitted {clock_text(detail.created_ms)}"
+        if detail.finished:
+            return submitted
+        return f"{submitted}, waiting for {duration_text((now_ms - detail.created_ms) / 1000)}"
     return ""
 
 

@@ -131,8 +131,9 @@ class Form:
         controls = self._controls = Controls(self._edit)
         fields = self._fields = MagicFields(controls, self._draft)
         self._panel = FormPanel(form_id=self._id)
+        self._panel.on_msg(self._received)
         self._values = Values(controls, self._draft)
-        self._data = Data(controls, self._draft, self._edit)
+        self._data = Data(controls, self._draft, self._edit, lambda: self._values.names)
         self._resources = Resources(controls, self._draft, fields)
         here = Path.cwd()
         self._entry = fields.field("entry", options=scripts_in(here), put=self._put_entry)
@@ -143,6 +144,7 @@ class Form:
         self._fold_button = controls.button("", self._turn_fold, "quiet", "fold")
         self._name_fold()
         self._plan = widgets.HTML()
+        self._plan.add_class("anl-form-plan")
         self._outlet = controls.rows((), "rows")
         self._train = controls.button("Train", self._submit, "primary")
         self._preview = controls.button("Show what would be sent", self._show_plan, "quiet", "fold")
@@ -267,17 +269,23 @@ class Form:
     def _ask_server(self) -> None:
         choices = ask_server(self._server)
         with self._lock:
-            self._choices = choices
+            before, self._choices = self._choices, choices
             if choices.trouble:
                 self._show_faults()
                 return
             self._project.options = choices.projects
             self._environment.options = choices.environments
             self._data.offer(choices)
-            self._resources.offer(choices)
+            if before is None or before.groups != choices.groups:
+                self._resources.offer(choices)
             self._controls.hints[option_key("server")] = f"cells go to {choices.server}"
             self._show_hints()
             self._show_faults()
+
+    def _received(self, widget: object, content: object, buffers: object) -> None:
+        """Find out anew what is free, for who comes back to the form."""
+        if isinstance(content, dict) and content.get("k") == "look" and self._choices is not None:
+            self._slow.soon("server", self._ask_server)
 
     def _look_at_data(self) -> None:
         """Say of each row of data how large it is and whether the server has it."""
@@ -302,7 +310,7 @@ class Form:
 
     def _show_hints(self) -> None:
         """Say beside each control what it takes; of those that data is given to, that."""
-        by_data = {value_key(row.name) for row in self._data.rows if row.name}
+        by_data = {value_key(row.name) for row in self._data.rows if row.is_given}
         hints = self._controls.hints
         told = {key: "gets the path of the data below" for key in by_data if key in hints}
         self._panel.hints = self._controls.by_class({**hints, **told})
@@ -327,7 +335,8 @@ class Form:
             trouble = f"The server's own lists are not known: {self._choices.trouble}"
             problems.append({"kind": "error", "text": trouble})
         problems += [{"kind": "info", "text": text} for text in self._values.reasons]
-        self._panel.problems = [*problems, *self._told]
+        told = [one for one in self._told if one not in problems]
+        self._panel.problems = [*problems, *told]
 
     def _key_of(self, key: str, message: str) -> str:
         """Give the key of the control that is on the page for a field."""
@@ -354,7 +363,7 @@ class Form:
             busy = kind == "busy"
             if kind == "good":
                 self._slow.soon("data", self._look_at_data)
-                if self._choices is not None and self._choices.trouble:
+                if self._choices is not None:
                     self._slow.soon("server", self._ask_server)
             self._train.disabled = self._preview.disabled = busy
             self._show_faults()

@@ -154,6 +154,8 @@ def check(
                 open_names = tuple(one for one in missing if value_key(one) not in known)
                 return Checked(errors, missing=() if later else open_names, later=later)
             key = _field_of(message, draft, parser)
+            if key == ENTRY:
+                return Checked({**errors, ENTRY: message}, later=later)
             if key is None or key in errors or not _leave_out(draft, key):
                 general = () if key in errors else (message,)
                 return Checked(errors, general, later=later)

@@ -167,8 +167,12 @@ def remote_text(server: str | None, place: str, kind: InputKind) -> str:
 
 
 def scripts_in(directory: Path) -> tuple[str, ...]:
-    """Give the scripts of a directory that one may want to train."""
-    return tuple(name for name in _names_in(directory) if name.endswith(".py"))
+    """Give the scripts and then the notebooks of a directory that one may want to train."""
+    found = _names_in(directory)
+    return (
+        *(name for name in found if name.endswith(".py")),
+        *(name for name in found if name.endswith(".ipynb")),
+    )
 
 
 def data_in(directory: Path) -> tuple[str, ...]:

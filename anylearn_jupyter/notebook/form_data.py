@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -45,6 +45,11 @@ class Row:
         return self.template.partition("=")[2].strip()
 
     @property
+    def is_given(self) -> bool:
+        """Whether there is more than a name that waits for its place."""
+        return self.template.strip() not in ("", f"{self.name}=")
+
+    @property
     def kind(self) -> InputKind:
         """What it is on the server."""
         return _KINDS[self.dest]
@@ -66,6 +71,8 @@ class Data:
         What they show and change.
     edit : callable
         Carries out a change that no control reports: a row that is added or taken out.
+    names : callable
+        Gives the names of the script's options.
 
     Attributes
     ----------
@@ -76,11 +83,16 @@ class Data:
     """
 
     def __init__(
-        self, controls: Controls, draft: Draft, edit: Callable[[str, Callable[[], None]], None]
+        self,
+        controls: Controls,
+        draft: Draft,
+        edit: Callable[[str, Callable[[], None]], None],
+        names: Callable[[], Iterable[str]] = tuple,
     ) -> None:
         self._controls = controls
         self._draft = draft
         self._edit = edit
+        self._names = names
         self._choices = Choices()
         self._made = 0
         self._boxes: dict[int, tuple[widgets.Widget, widgets.Combobox]] = {}
@@ -107,6 +119,7 @@ class Data:
             for row in self.rows
             if row.name and message.startswith((f"-d {row.name}", f"--model {row.name}"))
         ]
+        named += [row for row in self.rows if not row.name and f" {row.template}: " in message]
         return next(iter([*named, *self.rows]), None)
 
     def _row(self, dest: str, template: str) -> Row:
@@ -114,8 +127,16 @@ class Data:
         return Row(self._made, dest, template)
 
     def _add(self, dest: str) -> None:
-        self.rows.append(self._row(dest, ""))
+        self.rows.append(self._row(dest, f"{self._free_name(dest)}="))
         self._fill()
+
+    def _free_name(self, dest: str) -> str:
+        """Give the name that a new row most likely gets: an option of the script, if it has one."""
+        taken = {row.name for row in self.rows}
+        known = sorted(self._names(), key=lambda name: (name != dest, name))
+        likely = [one for one in known if dest in one.casefold() and one not in taken]
+        others = (f"{dest}{number or ''}" for number in (0, *range(2, len(taken) + 3)))
+        return likely[0] if likely else next(one for one in others if one not in taken)
 
     def _remove(self, row: Row) -> None:
         self.rows.remove(row)
@@ -135,7 +156,6 @@ class Data:
             f"{noun} given as",
             row.name,
             lambda text: self._put(row, f"{text.strip()}={row.place}"),
-            placeholder="data" if row.dest == "data" else "model",
         )
         place = self._controls.text(
             row.key,
@@ -156,7 +176,7 @@ class Data:
 
     def _write(self) -> None:
         for dest in _KINDS:
-            texts = [row.template for row in self.rows if row.dest == dest and row.template]
+            texts = [row.template for row in self.rows if row.dest == dest and row.is_given]
             self._draft.put_texts(dest, texts)
 
     def _places(self, dest: str) -> tuple[str, ...]:

@@ -45,7 +45,7 @@ class Resources:
         self._draft = draft
         self._choices = Choices()
         self._written = [fields.field("resources"), fields.field("quota_group_name")]
-        self.box = controls.rows(self._written, "rows")
+        self.box = controls.rows(self._written, "rows", "resources")
 
     def offer(self, choices: Choices) -> None:
         """Offer what the server has."""

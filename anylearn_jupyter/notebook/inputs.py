@@ -57,7 +57,7 @@ def mounted(options: GivenOptions) -> tuple[DataInput, ...]:
 def _named(text: str, flag: str, kind: InputKind) -> DataInput:
     """Read ``NAME=PATH_OR_ID``."""
     name, sign, place = (part.strip() for part in text.partition("="))
-    if not sign or not place:
+    if not sign or not place or not name:
         raise OptionError(
             f"{flag} {text}: write {flag} NAME=PATH; NAME is the hyperparameter that gets the path."
         )

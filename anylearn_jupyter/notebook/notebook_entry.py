@@ -20,7 +20,8 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from anylearn_jupyter.errors import OptionError
-from anylearn_jupyter.notebook.script_parser import UNKNOWN
+from anylearn_jupyter.notebook.discover import Reading
+from anylearn_jupyter.notebook.script_parser import UNKNOWN, ScriptOption, ScriptParser
 from anylearn_jupyter.submit.overlay import NOTEBOOK_RUNNER
 from anylearn_jupyter.submit.preparation import DEFAULT_OUTPUT
 from anylearn_jupyter.submit.request import DataInput
@@ -87,6 +88,35 @@ def read_notebook(path: Path, entry: str) -> ReadNotebook:
             f"No cell of {entry} is tagged `{_TAG}`, so the values are put on top, unchecked.",
         )
     return ReadNotebook(_assigned(tagged))
+
+
+def notebook_reading(path: Path, entry: str) -> Reading:
+    """Give a notebook's parameters as the options of a script, for who shows what it takes.
+
+    Types are those of the defaults, to which values are held.
+
+    Raises
+    ------
+    OptionError
+        As `read_notebook`.
+    """
+    found = read_notebook(path, entry)
+    reasons = (found.note,) if found.note else ()
+    if found.known is None:
+        return Reading(None, reasons)
+    options = tuple(_as_option(name, default) for name, default in found.known.items())
+    return Reading(ScriptParser(script=entry, options=options, complete=True), reasons)
+
+
+def _as_option(name: str, default: object) -> ScriptOption:
+    kinds = {bool: "truth", int: "int", float: "float"}
+    many = isinstance(default, list | tuple)
+    return ScriptOption(
+        names=(f"--{name}",),
+        type=kinds.get(type(default)),
+        nargs="*" if many else None,
+        default=default,
+    )
 
 
 def _loaded(path: Path, entry: str) -> dict[str, Any]:

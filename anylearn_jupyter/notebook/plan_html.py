@@ -77,9 +77,10 @@ def plan_html(plan: Plan, notes: Iterable[str] = ()) -> str:
 
 
 def _head(plan: Plan) -> str:
+    where = f"to {_said(server_words(plan.facts))}; nothing has been sent"
     return (
         '<div style="margin-bottom:8px"><b style="font-size:15px">What would be sent</b> '
-        f'<span style="{_FAINT}">to {_said(server_words(plan.facts))}; nothing was</span></div>'
+        f'<span style="{_FAINT}">{where}</span></div>'
     )
 
 

@@ -167,6 +167,7 @@ def queue_words(plan: Plan) -> Iterator[str]:
     free = [
         f"{amount_text(one.free)} of {amount_text(one.total)} {one.name}"
         for one in place.group.resources
+        if one.total
     ]
     if free:
         yield f"free in {place.group.title}: {', '.join(free)}"

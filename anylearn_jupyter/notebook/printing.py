@@ -65,14 +65,16 @@ def show_rows(
     title = one_line(title, CELL_LIMIT)
     lines = [title]
     body = ""
+    rows = list(rows)
+    width = max((len(one_line(label)) for label, _ in rows), default=0)
     for label, given in rows:
         label, texts = one_line(label), [one_line(text, CELL_LIMIT) for text in given]
         for number, text in enumerate(texts):
-            lines.append(f"  {label if number == 0 else '':<9} {text}")
+            lines.append(f"  {label if number == 0 else '':<{width}} {text}")
         cell = "<br>".join(html.escape(text) for text in texts)
         body += (
             f'<tr><th style="text-align:left;vertical-align:top">{html.escape(label)}</th>'
-            f'<td style="text-align:left">{cell}</td></tr>'
+            f'<td style="text-align:left;overflow-wrap:anywhere">{cell}</td></tr>'
         )
     markup = f"<p>{html.escape(title)}</p><table>{body}</table>"
     publish(shell, "\n".join(lines), f'<div class="{_NO_MATH}">{markup}</div>')

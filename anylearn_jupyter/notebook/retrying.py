@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from typing import TYPE_CHECKING
@@ -15,7 +15,7 @@ from anylearn_jupyter.notebook.expressions import Names
 from anylearn_jupyter.notebook.grammar import Parameter, read_setting
 from anylearn_jupyter.notebook.headless import is_headless, watch_to_the_end
 from anylearn_jupyter.notebook.named_tasks import one_task
-from anylearn_jupyter.notebook.placing import Placed, place
+from anylearn_jupyter.notebook.placing import place
 from anylearn_jupyter.notebook.printing import name_of, say
 from anylearn_jupyter.notebook.python_values import value_source
 from anylearn_jupyter.notebook.refusals import check_names, check_words
@@ -113,8 +113,31 @@ def changed(request: TrainRequest, changes: Sequence[Parameter]) -> TrainRequest
     raw = " ".join(filter(None, (request.raw_arguments, placed.raw_arguments)))
     again = replace(request, hyperparams=tuple((kept | put).items()), raw_arguments=raw)
     if parser is not None:
-        _check(again, parser, placed, {prefix + name: text for name, text in sources.items()})
+        words = {prefix + name: text for name, text in sources.items()}
+        _check(again, parser, {prefix + name for name in placed.negated}, words)
     return again
+
+
+def check_changes(request: TrainRequest, changes: Mapping[str, str]) -> None:
+    """Refuse a request whose new values the script's parser, as it is now, would refuse.
+
+    Parameters
+    ----------
+    request : TrainRequest
+        With the new values.
+    changes : Mapping
+        These, as they stand on the command line, by their names.
+
+    Raises
+    ------
+    OptionError
+        With the parser's own help.
+    """
+    parser = None if request.python_values else _parser_of(request)
+    if parser is not None:
+        prefix = request.hyperparams_prefix
+        words = {prefix + name: f"{name} = {text}" for name, text in changes.items()}
+        _check(request, parser, set(), words)
 
 
 def _parser_of(request: TrainRequest) -> ScriptParser | None:
@@ -127,11 +150,10 @@ def _parser_of(request: TrainRequest) -> ScriptParser | None:
 
 
 def _check(
-    request: TrainRequest, parser: ScriptParser, placed: Placed, sources: dict[str, str]
+    request: TrainRequest, parser: ScriptParser, negated: set[str], sources: dict[str, str]
 ) -> None:
     """Refuse what the script's parser would refuse."""
     prefix = request.hyperparams_prefix
-    negated = {prefix + name for name in placed.negated}
     check_names(parser, {word: text for word, text in sources.items() if word not in negated})
     mounts: dict[str, list[str]] = {}
     for one in request.data:

@@ -114,10 +114,30 @@ def tasks(known: Known, _: str = "") -> Iterator[str]:
     yield from _named(known, known.records, last=bool(known.records))
 
 
+def tasks_and_sweeps(known: Known, _: str = "") -> Iterator[str]:
+    """Offer the same, and names and ids of sweeps."""
+    yield from _with_sweeps(tasks(known), known.records)
+
+
 def unfinished_tasks(known: Known, _: str = "") -> Iterator[str]:
-    """Offer what was last seen unfinished; ``last`` if the newest task is."""
+    """Offer what was last seen unfinished, sweeps too; ``last`` if the newest task is."""
     records = [record for record in known.records if not record.finished]
-    yield from _named(known, records, last=records[:1] == known.records[:1] != [])
+    last = records[:1] == known.records[:1] != []
+    yield from _with_sweeps(_named(known, records, last=last), records)
+
+
+def _with_sweeps(others: Iterator[str], records: list[TaskRecord]) -> Iterator[str]:
+    """Offer sweeps before their tasks, whose names begin as theirs do."""
+    from anylearn_jupyter.submit.task_record import name_of_sweep
+
+    found: dict[str, str] = {}
+    for record in records:
+        told = record.profile.get("sweep")
+        if isinstance(told, dict) and told.get("id"):
+            found.setdefault(str(told["id"]), name_of_sweep(record.name))
+    yield from found.values()
+    yield from others
+    yield from found
 
 
 def _named(known: Known, records: list[TaskRecord], *, last: bool) -> Iterator[str]:

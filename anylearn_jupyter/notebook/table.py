@@ -104,6 +104,8 @@ def show_static_table(group: TaskGroup, views: Sequence[TaskView] | None = None)
         sys.stdout.write(data["text/plain"] + "\n")
     else:
         shell.display_pub.publish(data)
+    for trouble in dict.fromkeys(task.trouble for task in group.tasks if task.trouble):
+        say(f"Some states are as last seen: {one_line(trouble)}")
 
 
 def read_views(group: TaskGroup) -> list[TaskView]:

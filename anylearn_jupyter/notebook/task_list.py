@@ -12,8 +12,9 @@ from anylearn_jupyter.client.replies import one_line
 from anylearn_jupyter.notebook.descriptions import duration_text
 from anylearn_jupyter.notebook.printing import say, show_table
 from anylearn_jupyter.submit.outcome import short_outcome_text
-from anylearn_jupyter.submit.sweep import name_of_sweep, sweep_id_of
+from anylearn_jupyter.submit.sweep import sweep_id_of
 from anylearn_jupyter.submit.task import TrainTask
+from anylearn_jupyter.submit.task_record import name_of_sweep
 from anylearn_jupyter.submit.tasks import recent_tasks, unfinished_tasks
 
 if TYPE_CHECKING:

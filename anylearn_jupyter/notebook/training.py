@@ -29,7 +29,11 @@ from anylearn_jupyter.notebook.inputs import (
     uploader,
     variables,
 )
-from anylearn_jupyter.notebook.notebook_entry import notebook_command, read_notebook
+from anylearn_jupyter.notebook.notebook_entry import (
+    notebook_command,
+    notebook_reading,
+    read_notebook,
+)
 from anylearn_jupyter.notebook.python_values import notebook_values, python_values
 from anylearn_jupyter.notebook.script_parser import ScriptParser, Style
 from anylearn_jupyter.notebook.swept import sweep_request, swept_points
@@ -152,6 +156,9 @@ def script_of(given: argparse.Namespace, body: str, names: Names) -> tuple[str, 
     """
     options = GivenOptions(given, names)
     directory = _directory(options, options.text("algorithm_id"))
+    notebook = _notebook(options, directory)
+    if notebook is not None and directory is not None:
+        return "", notebook_reading(directory / notebook, notebook)
     entrypoint = _entrypoint(options, directory)
     if entrypoint is None or directory is None:
         return "", None

@@ -24,6 +24,7 @@ from anylearn_jupyter.submit.sweep_ranking import (
 )
 from anylearn_jupyter.submit.task import TrainTask
 from anylearn_jupyter.submit.task_group import TaskGroup, in_threads
+from anylearn_jupyter.submit.task_record import name_of_sweep
 from anylearn_jupyter.submit.time_limit import time_limit
 
 if TYPE_CHECKING:
@@ -354,11 +355,6 @@ def find_sweep(text: str) -> Sweep | None:
         chosen = text if text in by_id else next(iter(by_id + by_name), None)
         tasks = sweep_tasks(ledger, "id", chosen) if chosen is not None else {}
     return Sweep([tasks[place] for place in sorted(tasks)]) if tasks else None
-
-
-def name_of_sweep(task_name: str) -> str:
-    """Give the name of a sweep out of that of one of its tasks: ``digits-3,lr=0.1``: digits."""
-    return task_name.partition(",")[0].rpartition("-")[0]
 
 
 def sweep_id_of(task: TrainTask) -> str | None:

@@ -116,3 +116,8 @@ def _exit_of(found: object) -> Exit | None:
 
 def _whole(value: object) -> int | None:
     return value if isinstance(value, int) and not isinstance(value, bool) else None
+
+
+def name_of_sweep(task_name: str) -> str:
+    """Give the name of a sweep out of that of one of its tasks: ``digits-3,lr=0.1``: digits."""
+    return task_name.partition(",")[0].rpartition("-")[0]

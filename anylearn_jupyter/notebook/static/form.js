@@ -7,6 +7,7 @@
  */
 
 const COPIED_MS = 2500;
+const LOOK_MS = 5000; // before what is free is asked for again
 const DEAD =
   'The kernel of this form has ended, so it stands still. Run its cell again, or copy the cell below, ' +
   'which has all that was filled in.';
@@ -24,6 +25,7 @@ class FormPanel {
     this.el = el;
     this.gone = false;
     this.dead = false;
+    this.lookedAt = Date.now();
     this.build();
     this.answers = {
       'change:hints': () => this.decorate(),
@@ -120,8 +122,23 @@ class FormPanel {
       if (changes.some((change) => !this.isOurs(change))) this.decorateSoon();
     });
     this.watcher.observe(form, { childList: true, subtree: true });
+    // Not from the controls of the resources, which then would change below the reader's hands.
+    const look = (event) => event.target.closest?.('.anl-form-resources') || this.look();
+    form.addEventListener('pointerenter', look);
+    form.addEventListener('focusin', look);
     this.decorate();
     this.hideTwin();
+  }
+
+  /** Ask what is free now, for who comes back to the form. */
+  look() {
+    if (this.dead || Date.now() - this.lookedAt < LOOK_MS) return;
+    this.lookedAt = Date.now();
+    try {
+      this.model.send({ k: 'look' });
+    } catch {
+      this.checkAlive();
+    }
   }
 
   isOurs(change) {

@@ -12,6 +12,8 @@ export class RetryForm {
     this.submit = submit;
     this.closed = closed;
     this.fields = [];
+    /** @type {Record<string, string>} What was submitted last, which may have been refused. */
+    this.last = {};
     this.element = make('form', 'anl-retry');
     this.element.hidden = true;
     this.element.setAttribute('aria-label', 'Submit it again with other values');
@@ -25,6 +27,7 @@ export class RetryForm {
     this.element.append(this.rows, bar);
     this.element.addEventListener('submit', (event) => {
       event.preventDefault();
+      this.last = this.changes();
       this.submit(this.changes());
       this.close();
     });
@@ -40,7 +43,7 @@ export class RetryForm {
     return made;
   }
 
-  /** Show a field for each parameter, with the value of then. */
+  /** Show a field for each parameter, with the value of then or the one that was tried last. */
   open(params) {
     this.rows.textContent = '';
     this.fields = params.map(([name, value]) => {
@@ -49,7 +52,7 @@ export class RetryForm {
       word.title = name;
       const field = /** @type {HTMLInputElement} */ (make('input', 'anl-field'));
       field.type = 'text';
-      field.value = value;
+      field.value = this.last[name] ?? value;
       field.spellcheck = false;
       if (!value) field.placeholder = 'a flag';
       label.append(word, field);
