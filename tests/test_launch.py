@@ -141,6 +141,65 @@ def test_a_task_gets_its_code_command_and_place(files: TaskFiles, repository: Re
     assert not (files.code / "output").exists()
 
 
+SHOWS = b"""import json, os, sys
+hidden = ("_", "SHLVL", "OLDPWD")
+shown = {name: value for name, value in os.environ.items() if name not in hidden}
+print(json.dumps([sys.argv, sys.executable, sys.prefix, os.getcwd(), shown]))
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        "python show.py",
+        "python3 show.py --lr 1e-3 --name=a:b,c/d@e%f+g x",
+        "python  show.py   --text 'two words'  --none '' --odd 'a\n$HOME \"*\" #' pre'in'post ",
+        "python -u show.py -- -1 .5 ../x",
+    ],
+)
+def test_what_needs_no_shell_is_started_without_one_and_is_the_same(
+    files: TaskFiles, repository: Repository, command: str
+) -> None:
+    repository.commit({"show.py": ("100644", SHOWS)})
+    launch = make_ready(files, entrypoint=command)
+    assert launch["words"][0] == sys.executable
+
+    before = {name: value for name, value in launch["env"].items() if name != "PWD"}
+    shown = [
+        json.loads(subprocess.check_output(words, env=variables, cwd=launch["cwd"]))
+        for words, variables in (
+            (launch["words"], launch["env"]),
+            (["/bin/sh", "-c", command], before),
+        )
+    ]
+
+    assert shown[0] == shown[1]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        *({"entrypoint": f"python show.py {words}"} for words in (
+            "$HOME", '"a"', "`id`", "a;b", "a&", "a|b", ">out", "<in", "*", "?", "[a]", "~",
+            "a\\ b", "{a,b}", "#", "!", "a\nb", "a\tb", "'open", "\u00e9", "(a)", "^",
+        )),
+        *({"entrypoint": words} for words in (
+            "X=1 python show.py", "exec python show.py", "pythonx show.py", "./python show.py",
+            "ls", " python show.py", "python=1",
+        )),
+        {"entrypoint": "python show.py", "envs": {"PATH": "/usr/bin"}},
+        {"entrypoint": "python show.py", "num_nodes": 2},
+    ],
+    ids=str,
+)  # fmt: skip
+def test_what_a_shell_has_to_read_is_given_to_one(
+    files: TaskFiles, repository: Repository, fields: dict[str, Any]
+) -> None:
+    repository.commit({"show.py": ("100644", SHOWS)})
+
+    assert "words" not in make_ready(files, **fields)
+
+
 def test_preparing_again_makes_all_anew(files: TaskFiles, repository: Repository) -> None:
     repository.commit({"a": ("100644", b"1")})
     make_ready(files)

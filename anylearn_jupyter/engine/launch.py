@@ -126,6 +126,8 @@ STOP_GRACE_S = 10.0
 """Seconds that a task has between SIGTERM and SIGKILL."""
 
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
+# Words that mean the same to every shell: nothing to expand, to assign, to join or to redirect.
+_PLAIN = re.compile(r"python3?(?: +(?:[\w./:=,@%+-]|'[^'\0]*')+)* *", re.ASCII)
 _SCRATCH, _SPARE = "checkout.git", "spare"
 
 
@@ -188,6 +190,17 @@ def _shell_text(value: object) -> str:
     if isinstance(value, (dict, list)):
         return shlex.quote(json.dumps(value))
     return str(value)
+
+
+def plain_words(command: str) -> list[str] | None:
+    """Give the arguments of a command that runs ``python``, if no shell is needed to read it.
+
+    Returns
+    -------
+    list of str or None
+        Without ``python`` itself. None where only a shell can say.
+    """
+    return shlex.split(command)[1:] if _PLAIN.fullmatch(command) else None
 
 
 def task_environment(
@@ -307,6 +320,7 @@ def prepare(
         "timeout_s": task.timeout_s,
         "retries": task.retries,
     }
+    arguments = plain_words(command)
     if task.num_nodes * task.nproc_per_node > 1:
         words = (sys.executable, "-I", ranks.__file__, str(files.root))
         record |= {
@@ -315,6 +329,10 @@ def prepare(
             "num_nodes": task.num_nodes,
             "nproc_per_node": task.nproc_per_node,
         }
+    elif arguments is not None and variables["PATH"].startswith(f"{files.bin}{os.pathsep}"):
+        # What two shells would come to, the one of the command and that of our `python`.
+        record["words"] = [task.interpreter or sys.executable, *arguments]
+        record["env"] = {**variables, "PWD": str(files.code)}
     write_record(files.launch, record, durable=True)
 
 

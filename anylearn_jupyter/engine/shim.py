@@ -6,9 +6,10 @@ moment at which a starting shim could be taken for none. With ``--spare`` in pla
 directory and the lock come later, through the socket that is its standard input
 (`runners.spare_shim`).
 
-It writes who it is, starts ``/bin/sh -c <command>`` with the variables and in the directory that
-``launch.json`` names, and drains its two pipes into the log. One `select` waits for output, for
-signals and for deadlines; nothing is asked again and again. The stages::
+It writes who it is, starts ``/bin/sh -c <command>`` (or, where ``launch.json`` has them, the words
+that a shell would read in it) with the variables and in the directory named there, and drains its
+two pipes into the log. One `select` waits for output, for signals and for deadlines; nothing is
+asked again and again. The stages::
 
     RUNNING ── its first process ended ──► SETTLING ── others live after 0.5 s ──► ASKED
        │                                      │                                    ▲   │
@@ -178,12 +179,15 @@ class Shim:
         variables = launch["env"]
         if not isinstance(variables, dict):
             raise ValueError("launch.json has no variables")
+        words = launch.get("words")
+        if not isinstance(words, list):
+            words = ["/bin/sh", "-c", str(launch["command"])]
         self._attempts.begin()
         variables = {**variables, **self._secrets, **self._attempts.variables}
         try:
             self._main = os.posix_spawn(
-                "/bin/sh",
-                ["/bin/sh", "-c", str(launch["command"])],
+                words[0],
+                words,
                 variables,
                 file_actions=[
                     (os.POSIX_SPAWN_DUP2, nothing, 0),
