@@ -277,6 +277,20 @@ def test_a_large_file_is_told_of_while_it_is_read(sender: Sender, tmp_path: Path
         answer.close()
 
 
+def test_one_upload_does_not_wait_for_the_end_of_another(
+    sender: Sender, tmp_path: Path, small: Path
+) -> None:
+    largest = [sparse(tmp_path / name, 1 << 40) for name in "abc"]
+    answer, _ = first_line(sender, seen(*largest))
+    try:
+        body = seen(small)
+        other = sender.raw("delta/files", body, upload=UPLOAD[::-1])
+        *_, last = [json.loads(one) for one in other.text.splitlines()]
+        assert last["files"] == [[0, blake3(small.read_bytes()).hexdigest(), 5000]]
+    finally:
+        answer.close()
+
+
 def test_what_nobody_waits_for_is_not_read_on(sender: Sender, tmp_path: Path) -> None:
     body = seen(sparse(tmp_path / "file", 1 << 40))
     answer, _ = first_line(sender, body)

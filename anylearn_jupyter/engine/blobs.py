@@ -46,6 +46,7 @@ MAX_CHUNKS = 1_000_000
 
 _BLOCK_BYTES = 1 << 20
 _TAKERS = 2
+_UPLOADS_AT_ONCE = 4
 _TELL_S = 0.1
 
 _log = logging.getLogger(__name__)
@@ -81,7 +82,8 @@ class Blobs:
         self._running: dict[str, asyncio.Task[None]] = {}
         self.index = ChunkIndex(root / "chunks.sqlite3")
         self.incoming = Incoming(root, self.index)
-        self._takers = ThreadPoolExecutor(_TAKERS, "take-files")
+        # So that one who sends terabytes keeps nobody else waiting.
+        self._takers = ThreadPoolExecutor(_UPLOADS_AT_ONCE * _TAKERS, "take-files")
         self.last_upload = time.monotonic()
 
     @property

@@ -297,7 +297,7 @@ class Taking:
             piece = Piece(digest, 0, source.size)
             self._index.add_files(self._user_id, self._owner, [(name, piece)])
         else:
-            (self._directory / name).unlink()
+            (self._directory / name).unlink(missing_ok=True)
         self._tell(0, [Taken(source.at, digest, source.size if new else 0)])
 
     def _copied(self, source: Source, buffer: memoryview, target: int | None) -> bytes:
