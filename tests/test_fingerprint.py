@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit import data_scan, folder_work
 from anylearn_jupyter.submit.data_scan import scan
-from anylearn_jupyter.submit.fingerprint import Fingerprint, fingerprint
+from anylearn_jupyter.submit.fingerprint import DataReading, Fingerprint, fingerprint, look
 from cached_data import opened
 from waiting import wait_until
 
@@ -96,7 +96,7 @@ NAMES = st.text(
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.differing_executors])
 @given(
     st.dictionaries(
-        st.tuples(st.sampled_from(["", "d/", "d.x/", "d/é/"]), NAMES).map("".join),
+        st.tuples(st.sampled_from(["", "d/", "d.x/", "d/é/", "d/é/f/"]), NAMES).map("".join),
         st.tuples(st.binary(max_size=50), st.booleans()),
         min_size=1,
         max_size=8,
@@ -105,12 +105,18 @@ NAMES = st.text(
 def test_it_is_what_is_written_down_for_any_names(
     tmp_path_factory: pytest.TempPathFactory, files: dict[str, tuple[bytes, bool]]
 ) -> None:
-    files = {name: content for name, content in files.items() if name not in ("d", "d.x", "d/é")}
+    folders = ("d", "d.x", "d/é", "d/é/f")
+    files = {name: content for name, content in files.items() if name not in folders}
     if not files:
         return
     top = write_all(tmp_path_factory.mktemp("any"), files)
 
-    assert fingerprint(top).value == expected(files)
+    found = fingerprint(top)
+
+    assert found.value == expected(files)
+    in_order = sorted(files, key=lambda name: name.encode())
+    assert [entry.path for entry in found.each_entry()] == in_order
+    assert [spot.path for spot in DataReading(look(top)).spots(read=False)] == in_order
 
 
 def test_the_same_data_elsewhere_at_another_time_is_the_same(some: Path, tmp_path: Path) -> None:

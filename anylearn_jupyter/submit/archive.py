@@ -107,7 +107,7 @@ def archive(
     directory = _Directory()
     done = 0
     with packers(_content) as packing:
-        for size, piece in _pieces(content.entries, packing, directory):
+        for size, piece in _pieces(content.each_entry(), packing, directory):
             yield piece
             done += size
             if on_progress is not None:

@@ -15,7 +15,7 @@ import os
 import stat
 import struct
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
@@ -147,6 +147,54 @@ class Folder:
         if name in self.links:
             return str(self.links[name])
         return f"{self.place}{os.sep}{name}"
+
+
+def parents_in(folders: Sequence[Folder]) -> set[str]:
+    """Give the prefixes of those that have others of them below."""
+    prefixes = [folder.prefix for folder in folders]
+    parents = {prefix[: at + 1] for prefix in prefixes for at in _slashes(prefix[:-1])}
+    if len(prefixes) > 1:
+        parents.add("")
+    return parents
+
+
+def _slashes(text: str) -> Iterator[int]:
+    at = text.find("/")
+    while at >= 0:
+        yield at
+        at = text.find("/", at + 1)
+
+
+def in_order(folders: Sequence[Folder], some: Iterable[int]) -> Iterator[tuple[int, list[int]]]:
+    """Go through the files of folders in the order of the bytes of their paths.
+
+    Parameters
+    ----------
+    folders : sequence of Folder
+        All of a dataset.
+    some : iterable of int
+        Whose files.
+
+    Yields
+    ------
+    int
+        Which folder.
+    list of int
+        Which of its files: all, but where other folders in it come in between.
+    """
+    parents = parents_in(folders)
+    runs: list[tuple[str, int, list[int]]] = []
+    for number in some:
+        prefix, names = folders[number].prefix, folders[number].names
+        if prefix in parents:
+            runs += [(prefix + name, number, [at]) for at, name in enumerate(names)]
+        else:
+            runs.append((prefix, number, []))
+    # UTF-8 keeps the order of the characters.
+    runs.sort()
+    for _, number, one in runs:
+        names = folders[number].names
+        yield number, one or sorted(range(len(names)), key=names.__getitem__)
 
 
 class Scan(NamedTuple):

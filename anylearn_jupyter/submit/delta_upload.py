@@ -17,6 +17,7 @@ Source: docs/protocol.md, "delta"; guide "performance", design moves 3 and 5.
 from __future__ import annotations
 
 import hashlib
+import itertools
 import json
 import mmap
 import os
@@ -142,9 +143,8 @@ class DeltaUpload:
 
     def choose(self, reading: DataReading) -> None:
         """Have those files read, too, whose digest is known and whose content the server lacks."""
-        known = [spot for spot in reading.spots(read=True) if size_in(spot.state)]
-        for start in range(0, len(known), self._limits.digests):
-            some = known[start : start + self._limits.digests]
+        known = (spot for spot in reading.spots(read=True) if size_in(spot.state))
+        while some := list(itertools.islice(known, self._limits.digests)):
             digests = [reading.digests[spot.folder][spot.at] for spot in some]
             lacking = self._api.delta_lacking(digests)
             self._holds_any = lacking.holds_any

@@ -23,7 +23,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from functools import cached_property
 from pathlib import Path
 from typing import NamedTuple
 
@@ -32,6 +31,7 @@ from anylearn_jupyter.submit.data_scan import (
     Scan,
     SkippedData,
     cut,
+    in_order,
     scan_at,
     size_in,
     top_of,
@@ -113,19 +113,20 @@ class Fingerprint:
         """The directories that have files, in no order."""
         return [folder for folder, _ in self._contents]
 
-    @cached_property
+    @property
     def entries(self) -> tuple[Entry, ...]:
-        """The files, sorted by the bytes of their paths; made when they are asked for."""
-        found = []
-        for folder, digests in self._contents:
+        """The files, in the order of `each_entry`."""
+        return tuple(self.each_entry())
+
+    def each_entry(self) -> Iterator[Entry]:
+        """Give the files, sorted by the bytes of their paths; each is made when it is asked for."""
+        for number, some in in_order(self.folders, range(len(self._contents))):
+            folder, digests = self._contents[number]
             may_execute, sizes = set(folder.executables()), folder.sizes()
-            for at, name in enumerate(folder.names):
+            for at in some:
                 digest = digests[DIGEST_BYTES * at : DIGEST_BYTES * (at + 1)].hex()
-                path, source = folder.prefix + name, folder.where(at)
-                found.append(Entry(path, source, at in may_execute, sizes[at], digest))
-        # UTF-8 keeps the order of the characters.
-        found.sort()
-        return tuple(found)
+                path, source = folder.prefix + folder.names[at], folder.where(at)
+                yield Entry(path, source, at in may_execute, sizes[at], digest)
 
 
 def fingerprint(
@@ -255,19 +256,18 @@ class DataReading:
             if not digest
         )
 
-    def spots(self, *, read: bool) -> list[Spot]:
-        """Give the files that have a digest, or those that have none, sorted by their paths."""
+    def spots(self, *, read: bool) -> Iterator[Spot]:
+        """Give the files that have a digest, or those that have none, sorted by their paths.
+
+        Each is made when it is asked for, and belongs to either by the digest that it has then.
+        """
         folders = self._found.folders
-        found = [
-            Spot(f"{folders[number].prefix}{name}", number, index, folders[number].state(index))
-            for number in (range(len(folders)) if read else self.digests.touched())
-            for index, (name, digest) in enumerate(
-                zip(folders[number].names, self.digests[number], strict=True)
-            )
-            if bool(digest) == read
-        ]
-        # UTF-8 keeps the order of the characters.
-        return sorted(found)
+        numbers = range(len(folders)) if read else self.digests.touched()
+        for number, some in in_order(folders, numbers):
+            folder, digests = folders[number], self.digests[number]
+            for at in some:
+                if bool(digests[at]) == read:
+                    yield Spot(folder.prefix + folder.names[at], number, at, folder.state(at))
 
     def read_all(
         self,
@@ -309,7 +309,7 @@ class DataReading:
             if on_file is not None:
                 on_file(count, files)
             if cache is not None and time.monotonic() - self._kept_at > KEEP_EVERY_S:
-                self._keep(cache, "")
+                self._keep(cache, "", self._joined_digests())
 
     def _read_by(self, reader: FileReader | None, tell: Tell) -> Iterator[int]:
         """Read what has no digest, and say each time how many files came to have one."""
@@ -355,18 +355,18 @@ class DataReading:
 
     def result(self, cache: StatCache | None = None) -> Fingerprint:
         """Give the fingerprint, now that every file has a digest, and keep what is known."""
-        value = fingerprint_of(self.digests)
+        value, digests = fingerprint_of(self.digests), self._joined_digests()
         if cache is not None:
-            self._keep(cache, value)
-        contents = tuple(
-            (folder, self.digests.joined(number))
-            for number, folder in enumerate(self._found.folders)
-        )
+            self._keep(cache, value, digests)
+        contents = tuple(zip(self._found.folders, digests, strict=True))
         return _fingerprint(value, self._found, self._total_bytes, contents)
 
-    def _keep(self, cache: StatCache, value: str) -> None:
+    def _joined_digests(self) -> list[bytes]:
+        return [self.digests.joined(number) for number in range(len(self._found.folders))]
+
+    def _keep(self, cache: StatCache, value: str, digests: list[bytes]) -> None:
         folders = {
-            folder.prefix: self.digests.same(number) or self._to_keep(number, folder)
+            folder.prefix: self.digests.same(number) or self._to_keep(number, digests[number])
             for number, folder in enumerate(self._found.folders)
         }
         known = Known(value, folders)
@@ -374,12 +374,13 @@ class DataReading:
         self._known = known
         self._kept_at = time.monotonic()
 
-    def _to_keep(self, number: int, folder: Folder) -> KnownFolder:
-        """Give what may be believed of a folder later.
+    def _to_keep(self, number: int, digests: bytes) -> KnownFolder:
+        """Give what may be believed of a folder later, which has these digests.
 
         A file that was young when it was read, or that was not read yet, has no state.
         """
-        digests, states = self.digests.joined(number), folder.joined_states
+        folder = self._found.folders[number]
+        states = folder.joined_states
         forgotten = {at for at, digest in enumerate(self.digests[number]) if not digest}
         forgotten |= {at for one, at in self._young if one == number}
         if not forgotten:

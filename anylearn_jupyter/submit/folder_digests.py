@@ -6,11 +6,11 @@ piece, and so do its records in the fingerprint.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from blake3 import blake3
 
-from anylearn_jupyter.submit.data_scan import Folder, cut
+from anylearn_jupyter.submit.data_scan import Folder, cut, parents_in
 from anylearn_jupyter.submit.folder_work import DIGEST_BYTES, UNREAD
 from anylearn_jupyter.submit.stat_cache import Known, KnownFolder
 
@@ -72,10 +72,7 @@ class FolderDigests:
 
         Those of a folder are one piece, but where other folders in it come in between.
         """
-        prefixes = [folder.prefix for folder in self._folders]
-        parents = {prefix[: at + 1] for prefix in prefixes for at in _slashes(prefix[:-1])}
-        if len(prefixes) > 1:
-            parents.add("")
+        parents = parents_in(self._folders)
         pieces: list[bytes] = []
         for number, folder in enumerate(self._folders):
             if folder.prefix in parents:
@@ -118,10 +115,3 @@ def fingerprint_of(digests: FolderDigests) -> str:
     """Make the fingerprint of the records, in the form that `fingerprint`'s docstring defines."""
     # In one piece, as BLAKE3 is slower by half with pieces of any length.
     return f"fp1:{blake3(b''.join(digests.records())).hexdigest()}"
-
-
-def _slashes(text: str) -> Iterator[int]:
-    at = text.find("/")
-    while at >= 0:
-        yield at
-        at = text.find("/", at + 1)
