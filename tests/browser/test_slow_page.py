@@ -7,7 +7,6 @@ none, so it is so each time.
 from __future__ import annotations
 
 import os
-import re
 from collections.abc import Callable
 from pathlib import Path
 
@@ -52,8 +51,9 @@ def test_a_sweep_and_a_form_hear_it_too(notebook: NotebookPage, tmp_path: Path) 
     until = tmp_path / "until"
     os.mkfifo(until)  # it is there, so each training ends at once
     notebook.run(1, f"%%anylearn_train waiting.py --sweep zip\nuntil in ['{until}', '{until}']")
-    table = notebook.cell(1).locator(".anl-table")
-    expect(table).to_contain_text(re.compile(r"2\s*succeeded"), timeout=TIMEOUT_MS)
+    table = notebook.cell(1).locator(".anl-sweep")
+    ended = table.get_by_role("row").filter(has_text="succeeded")
+    expect(ended).to_have_count(2, timeout=TIMEOUT_MS)
     notebook.run(2, "%anylearn_form waiting.py")
     form = notebook.cell(2).locator(".anl-form")
     form.get_by_label("until", exact=True).fill("/somewhere")

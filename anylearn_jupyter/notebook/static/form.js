@@ -145,7 +145,7 @@ class FormPanel {
     const nodes = [...change.addedNodes, ...change.removedNodes];
     return (
       this.el.contains(change.target) ||
-      change.target.closest?.('.anl-card, .anl-table') ||
+      change.target.closest?.('.anl-card, .anl-sweep') ||
       (nodes.length > 0 && nodes.every((node) => node.classList?.contains('anl-form-hint')))
     );
   }
@@ -171,7 +171,7 @@ class FormPanel {
     }
     for (const one of this.form.querySelectorAll('select, input[type="checkbox"], button')) {
       // Else their keys (arrows, letters) would be JupyterLab's, which moves and cuts cells by them.
-      if (!one.closest('.anl-card, .anl-table')) one.dataset.lmSuppressShortcuts = 'true';
+      if (!one.closest('.anl-card, .anl-sweep')) one.dataset.lmSuppressShortcuts = 'true';
     }
     for (const section of this.form.querySelectorAll('.anl-form-section')) {
       const title = section.querySelector('h3');
