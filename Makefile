@@ -5,7 +5,8 @@
 PYTHON ?= python3
 VENV := .venv/bin
 RUN := $(VENV)/python
-# A file's tests stay in one process, and files start in their order: those with a browser come last.
+# A file's tests stay in one process, and files start in their order: those with a browser come last,
+# one by one (tests/conftest.py), so that all processes end together.
 AT_ONCE := -n logical --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 .PHONY: help setup demo test test-browser check bench bench-data docs clean

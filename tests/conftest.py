@@ -9,9 +9,14 @@ import sys
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import pytest
 from hypothesis import settings
+
+if TYPE_CHECKING:
+    from xdist.remote import Producer
+    from xdist.scheduler import LoadFileScheduling
 
 ROOT = Path(__file__).parent.parent
 
@@ -27,6 +32,25 @@ SCRUBBED_PREFIXES = ("ANYLEARN_", "GIT_", "HTTP_PROXY", "HTTPS_PROXY", "http_pro
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Run the browser's tests last: its driver keeps an event loop running in the main thread."""
     items.sort(key=lambda item: "browser" in item.path.parts)
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadFileScheduling | None:
+    """Give each worker a file at a time, and the browser's tests one by one.
+
+    Those share nothing of their file, take longest and come last: as whole files they would leave
+    one worker alone with the last of them for minutes.
+    """
+    if config.getvalue("dist") != "loadfile":
+        return None
+    from xdist.scheduler import LoadFileScheduling
+
+    class ByFile(LoadFileScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            alone = "browser" in Path(nodeid.partition("::")[0]).parts
+            return nodeid if alone else super()._split_scope(nodeid)
+
+    return ByFile(config, log)
 
 
 @pytest.fixture(autouse=True)
