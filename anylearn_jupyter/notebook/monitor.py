@@ -44,8 +44,9 @@ MAX_TABLES = 12
 """Displays of several tasks that are kept up to date; the oldest retires for a new one."""
 
 _JOIN_S = 5.0
-# While a task writes on, the next piece comes within this; so what is sent is not old already.
-_FRESH_S = 0.045
+# While a task writes on, the next piece comes within this, also from an engine that is a little
+# behind its pace of 40 ms; so what is sent is not old already.
+_FRESH_S = 0.06
 _CLOSED = (
     "This view stands still, since anylearn_jupyter was unloaded; the task goes on. "
     "%reload_ext anylearn_jupyter and %anylearn_resume show it again."

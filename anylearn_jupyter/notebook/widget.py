@@ -45,6 +45,7 @@ _POINT_CHARACTERS = 24
 MODULES = (
     "words",
     "colors",
+    "drawing",
     "log_store",
     "store",
     "log",

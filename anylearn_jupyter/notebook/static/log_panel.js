@@ -146,6 +146,7 @@ export class LogPanel {
     this.error.hidden = log.error === null && !finished;
     this.download.disabled = Boolean(log.saving) || store.dead || !(lines || log.preview);
     this.download.textContent = log.saving ? log.saving.text : 'Download';
+    this.follow.hidden = finished && !log.preview; // nothing more comes
     this.pane.element.classList.toggle('anl-empty', !this.pane.count);
     this.pane.element.dataset.empty = finished ? 'It wrote nothing.' : 'Nothing written yet.';
     if (this.pane.filters) this.pane.element.dataset.empty = 'Nothing written to standard error.';

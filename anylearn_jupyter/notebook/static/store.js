@@ -36,8 +36,9 @@ export class Store {
     return this.model.get('state') || {};
   }
 
-  tell() {
-    for (const listener of this.listeners) listener();
+  /** Say that something is new: news of the kernel's, or what the page itself has changed. */
+  tell(news = false) {
+    for (const listener of this.listeners) listener(news);
   }
 
   send(message) {
@@ -80,7 +81,7 @@ export class Store {
     } else if (message.k === 'stopping') this.stopping = 'told';
     else if (message.k === 'retired') this.retired = true;
     else this.log.take(message, buffers || []);
-    this.tell();
+    this.tell(true);
   }
 
   takeNews(message) {

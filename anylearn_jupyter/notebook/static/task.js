@@ -6,6 +6,7 @@
 // place where the card is shown.
 
 import { Chart, panelsOf } from './curves.js';
+import { Drawing } from './drawing.js';
 import { LogPanel } from './log_panel.js';
 import { RetryForm } from './retry.js';
 import { Store } from './store.js';
@@ -24,9 +25,9 @@ class View {
     this.life = new Timeline();
     this.retry = new RetryForm((changes) => store.retry(changes), () => this.change.focus());
     this.later = new Map(); // the cards of tasks that were begun from this one
-    this.queued = 0;
     this.build();
-    this.listener = () => this.soon();
+    this.drawing = new Drawing(() => this.update());
+    this.listener = (news) => (news ? this.drawing.now() : this.drawing.soon());
     store.listeners.add(this.listener);
     this.clock = setInterval(() => this.writeTimes(), 1000);
     this.hideTwin();
@@ -110,15 +111,6 @@ class View {
 
   get params() {
     return (this.store.model.get('header') || {}).params || [];
-  }
-
-  /** Draw with the page's next frame, however much comes until then. */
-  soon() {
-    if (this.queued) return;
-    this.queued = requestAnimationFrame(() => {
-      this.queued = 0;
-      this.update();
-    });
   }
 
   update() {
@@ -352,7 +344,7 @@ class View {
     this.store.listeners.delete(this.listener);
     clearInterval(this.clock);
     clearTimeout(this.asking);
-    if (this.queued) cancelAnimationFrame(this.queued);
+    this.drawing.dispose();
   }
 }
 
