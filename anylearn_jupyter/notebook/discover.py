@@ -17,32 +17,11 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from anylearn_jupyter.notebook.parsers import (
-    absl_style,
-    argparse_style,
-    click_style,
-    dataclass_style,
-    fire_style,
-    hydra_style,
-    standard,
-    typer_style,
-)
+from anylearn_jupyter.notebook.parsers import argparse_style
 from anylearn_jupyter.notebook.parsers.interpreter import Entry, Interpreter
-from anylearn_jupyter.notebook.parsers.library import Library, joined
+from anylearn_jupyter.notebook.parsers.packages import Packages
 from anylearn_jupyter.notebook.parsers.project import Project, UnreadableError, parsed, parsed_text
 from anylearn_jupyter.notebook.script_parser import ScriptParser
-
-STYLES = (
-    standard,
-    argparse_style,
-    click_style,
-    typer_style,
-    hydra_style,
-    dataclass_style,
-    absl_style,
-    fire_style,
-)
-"""Whose names are known."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +89,7 @@ def read_script(
         tree, source = parsed(path) if text is None else parsed_text(text)
     except UnreadableError as error:
         return Reading(None, (f"{name} {error}.",))
-    run = Interpreter(project, _library())
+    run = Interpreter(project, Packages())
     run.main.file = path
     with _no_collection():
         run.read(tree, source, package)
@@ -128,10 +107,6 @@ def _no_collection() -> Iterator[None]:
     finally:
         if enabled:
             gc.enable()
-
-
-def _library() -> Library:
-    return joined([style.library() for style in STYLES])
 
 
 def _reading(run: Interpreter, script: str) -> Reading:

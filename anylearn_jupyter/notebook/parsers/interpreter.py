@@ -332,6 +332,8 @@ class Interpreter:
         """Give a module: the project's, or the name of another package's."""
         if name not in self._modules:
             self._modules[name] = self._load(name)
+            if self._modules[name] is None:
+                self.library.learn(name.partition(".")[0])
         module = self._modules[name]
         return External(name) if module is None else module
 

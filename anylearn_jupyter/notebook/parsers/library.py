@@ -44,6 +44,9 @@ class Library:
         """Give what a full name stands for."""
         return self.constants.get(name, External(name))
 
+    def learn(self, package: str) -> None:
+        """Be told that the script imports a package of others; here all is known already."""
+
     def builtin(self, name: str) -> object | None:
         """Give one of Python's own names; None where there is no such."""
         return External(f"builtins.{name}") if hasattr(builtins, name) else None
@@ -52,14 +55,3 @@ class Library:
         """Whether a full name is one of these."""
         known: tuple[Mapping[str, object], ...] = (self.models, self.constants, self.bases)
         return any(name in names for names in known)
-
-
-def joined(libraries: list[Library]) -> Library:
-    """Join several into one."""
-    whole = Library()
-    for one in libraries:
-        whole.models |= one.models
-        whole.constants |= one.constants
-        whole.bases |= one.bases
-        whole.harmless |= one.harmless
-    return whole
