@@ -14,6 +14,7 @@ from anylearn_jupyter.client import follow as module
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.connection import Connection
 from anylearn_jupyter.client.follow import START, Cursor, Event, follow
+from anylearn_jupyter.client.hidden import hide
 from faulty_server import Request, reply
 from scripted_api import Cut, Routes, connection_to, scripted
 
@@ -235,6 +236,46 @@ def test_which_characters_came_from_standard_error_is_told_and_nonsense_is_not()
 
     told_of = [event.stderr for event in events if event.kind == "log"]
     assert told_of == [((0, 1), (2, 4)), ((1, 2),), ()]
+
+
+def test_a_hidden_value_that_comes_in_pieces_is_shown_in_none_of_them() -> None:
+    value, longer = "kept-apart-äß-value", "kept-apart-äß-value-and-more"
+    hide(value, longer)
+    whole = f"a {longer}\n{value}!\nkept-apart, no value: kept-"
+    for size in (1, 2, 3, 7, 20):
+        pieces = [whole[at : at + size] for at in range(0, len(whole), size)]
+        starts = [len(whole[:at].encode()) for at in range(0, len(whole), size)]
+        sent = [log(at, piece) for at, piece in zip(starts, pieces, strict=True)]
+        with scripted(Streaming([STATE, *sent, END]).routes) as (api, _):
+            events = read(api, {TASK: START})
+        stars = [len(one.encode()) * "*" for one in (longer, value)]
+        assert words(events) == f"a {stars[0]}\n{stars[1]}!\nkept-apart, no value: kept-"
+        assert events[-1].cursor == len(whole.encode())
+
+
+def test_a_beginning_that_waits_is_read_again_where_a_stream_begins_anew() -> None:
+    hide("waits-for-its-end")
+    marked = log(0, "it waits-for")
+    marked["data"]["stderr"] = [[1, 6]]
+    server = Streaming([STATE, marked], [STATE, log(3, "waits-for-its"), log(16, "-end."), END])
+    with scripted(server.routes) as (api, _):
+        events = read(api, {TASK: START})
+
+    assert server.cursors == [{TASK: 0}, {TASK: 3}]
+    assert words(events) == f"it {17 * '*'}."
+    assert [one.stderr for one in events if one.text] == [((1, 3),), (), ()]
+
+
+def test_standard_error_stays_with_what_waits() -> None:
+    hide("waits-for-its-end")
+    first, second = log(0, "it waits-f"), log(10, "ar away")
+    first["data"]["stderr"] = [[1, 6]]
+    second["data"]["stderr"] = [[0, 2]]
+    with scripted(Streaming([STATE, first, second, END]).routes) as (api, _):
+        events = read(api, {TASK: START})
+
+    logs = [(one.text, one.stderr) for one in events if one.kind == "log"]
+    assert logs == [("it ", ((1, 3),)), ("waits-far away", ((0, 3), (7, 9)))]
 
 
 def test_a_stream_that_breaks_goes_on_at_the_cursor() -> None:

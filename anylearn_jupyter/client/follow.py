@@ -13,7 +13,7 @@ import json
 import threading
 import time
 from collections.abc import Callable, Generator, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from anylearn_jupyter.client.api import Api, LogLine
@@ -21,7 +21,7 @@ from anylearn_jupyter.client.api.tasks import LOG_START, task_detail
 from anylearn_jupyter.client.connection import Connection
 from anylearn_jupyter.client.decoding import an_object, integer, text
 from anylearn_jupyter.client.forms import FORM_TYPE, encode_form
-from anylearn_jupyter.client.hidden import without_hidden
+from anylearn_jupyter.client.hidden import piece_without_hidden, without_hidden
 from anylearn_jupyter.client.pace import backoff_s
 from anylearn_jupyter.client.replies import one_line, read_json
 from anylearn_jupyter.client.wire import Stopped
@@ -106,12 +106,28 @@ def follow(
     return _Follower(cursors, stop).events(connection)
 
 
+@dataclass(frozen=True)
+class _Waiting:
+    """The end of what a stream has sent of a log, which may be the beginning of a hidden value.
+
+    It is not behind the reader's cursor: a stream that begins anew sends it again.
+    """
+
+    text: str = ""
+    stderr: list[tuple[int, int]] = field(default_factory=list)
+
+    @property
+    def bytes(self) -> int:
+        return len(self.text.encode())
+
+
 class _Follower:
     """Where one reader is in the logs of its tasks."""
 
     def __init__(self, cursors: dict[str, Cursor], stop: threading.Event) -> None:
         self._cursors = dict(cursors)
         self._stop = stop
+        self._waiting: dict[str, _Waiting] = {}
 
     def events(self, connection: Callable[[], Connection]) -> Iterator[Event]:
         """Read until everything has ended, and begin again after each trouble."""
@@ -146,6 +162,7 @@ class _Follower:
     def _streamed(self, api: Api) -> Iterator[Event]:
         """Read one stream until it ends or breaks."""
         cursors = {task_id: self._byte_offset(task_id) for task_id in self._cursors}
+        self._waiting.clear()
         with api.http.stream(
             "POST",
             "events",
@@ -185,22 +202,38 @@ class _Follower:
         elif kind == "log":
             yield self._log_event(task_id, data)
         else:
+            waiting = self._waiting.pop(task_id, None)
+            if waiting is not None and waiting.text:
+                self._cursors[task_id] = self._byte_offset(task_id) + waiting.bytes
+                yield self._event(task_id, without_hidden(waiting.text), waiting.stderr)
             yield Event(task_id, kind, cursor=self._cursors.pop(task_id))
 
     def _log_event(self, task_id: str, data: dict[str, Any]) -> Event:
         """Take a piece of a log, if it goes on exactly where the reader is."""
         what = "POST events"
         begins, ends = integer(data, "offset", what), integer(data, "next", what)
-        if begins != self._byte_offset(task_id) or ends < begins:
+        waiting = self._waiting.get(task_id, _Waiting())
+        expected = self._byte_offset(task_id) + waiting.bytes
+        if begins != expected or ends < begins:
             raise UnexpectedAnswer(
-                f"The stream of {task_id} goes on at byte {begins} instead of "
-                f"{self._byte_offset(task_id)}."
+                f"The stream of {task_id} goes on at byte {begins} instead of {expected}."
             )
-        words = without_hidden(text(data, "text", what)) if ends > begins else ""
+        piece = text(data, "text", what) if ends > begins else ""
+        shown, rest = piece_without_hidden(waiting.text + piece)
+        before, at = len(waiting.text), len(waiting.text) + len(piece) - len(rest)
+        marked = [
+            *waiting.stderr,
+            *((a + before, b + before) for a, b in _ranges(data.get("stderr"), len(piece))),
+        ]
+        waiting = _Waiting(rest, [(max(a, at) - at, b - at) for a, b in marked if b > at])
         # Last, so that a piece that cannot be read is asked for again.
-        self._cursors[task_id] = ends
-        marked = _ranges(data.get("stderr"), len(words))
-        return Event(task_id, "log", text=words, cursor=ends, stderr=marked)
+        self._waiting[task_id] = waiting
+        self._cursors[task_id] = ends - waiting.bytes
+        return self._event(task_id, shown, [(a, min(b, at)) for a, b in marked if a < at])
+
+    def _event(self, task_id: str, words: str, marked: list[tuple[int, int]]) -> Event:
+        cursor = self._cursors[task_id]
+        return Event(task_id, "log", text=words, cursor=cursor, stderr=tuple(marked))
 
     # The published way.
 
