@@ -16,6 +16,7 @@ from typing import Any
 import pytest
 
 from anylearn_jupyter.home import Home
+from anylearn_jupyter.notebook import table_widget
 from anylearn_jupyter.notebook.page_widget import page_module
 from anylearn_jupyter.notebook.widget import MODULES
 from conftest import RunningEngine
@@ -390,8 +391,19 @@ def test_the_page_side_parses_no_html_and_asks_nobody() -> None:
         assert re.findall(r"https?://(?!www\.w3\.org/)|url\(|@import", source) == []
 
 
-def test_the_modules_of_the_page_side_become_one() -> None:
-    module = page_module(MODULES)
+@pytest.mark.parametrize("modules", [MODULES, table_widget.MODULES], ids=["card", "table"])
+def test_the_modules_of_the_page_side_become_one(modules: tuple[str, ...]) -> None:
+    module = page_module(modules)
+    needed = {
+        name
+        for one in modules
+        for name in re.findall(
+            r"^import.*from '\./(\w+)\.js';$",
+            (STATIC / f"{one}.js").read_text(encoding="utf-8"),
+            re.MULTILINE,
+        )
+    }
+    assert needed <= set(modules)
     assert set(re.findall(r"^import.*from '\./(\w+)\.js';$", ALL_MODULES, re.MULTILINE)) < {
         path.stem for path in STATIC.glob("*.js")
     }

@@ -42,6 +42,19 @@ OPEN_LINES = 14
 """Lines of the log that a row shows when it is open."""
 
 _LINE_CHARACTERS = 2_000
+MODULES = (
+    "words",
+    "colors",
+    "drawing",
+    "twin",
+    "table_store",
+    "table_row",
+    "table_order",
+    "table_question",
+    "table_counts",
+    "table_grid",
+    "table",
+)
 _logger = logging.getLogger(__name__)
 
 
@@ -78,7 +91,7 @@ class GroupTable(PageWidget):
     Source: notebook spec, "The views"; faults F4, F9; notebook-views guide, section 7.
     """
 
-    _esm = page_module(("words", "colors", "table_store", "table_row", "table"))
+    _esm = page_module(MODULES)
     _css = page_styles(("task", "table"))
     group_id = traitlets.Unicode().tag(sync=True)
     header = traitlets.Dict().tag(sync=True)

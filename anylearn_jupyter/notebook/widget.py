@@ -52,6 +52,7 @@ MODULES = (
     "log_panel",
     "curves",
     "timeline",
+    "twin",
     "retry",
     "task",
 )

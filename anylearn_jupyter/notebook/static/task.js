@@ -11,6 +11,7 @@ import { LogPanel } from './log_panel.js';
 import { RetryForm } from './retry.js';
 import { Store } from './store.js';
 import { Timeline } from './timeline.js';
+import { Twin } from './twin.js';
 import { make, numberText } from './words.js';
 
 const SURE_MS = 4000; // how long "Really stop?" stands
@@ -30,7 +31,7 @@ class View {
     this.listener = (news) => (news ? this.drawing.now() : this.drawing.soon());
     store.listeners.add(this.listener);
     this.clock = setInterval(() => this.writeTimes(), 1000);
-    this.hideTwin();
+    this.twin = new Twin(root, store.model.get('task_id'));
     this.update();
   }
 
@@ -304,43 +305,11 @@ class View {
     }
   }
 
-  /** Hide the twin beside this card, which stands for it where there is no card. */
-  hideTwin() {
-    const id = this.store.model.get('task_id');
-    const hide = () => {
-      const area = this.root.closest('.jp-OutputArea');
-      for (const twin of area?.querySelectorAll(`[data-snap="${CSS.escape(id)}"]`) || []) {
-        const output = twin.closest('.jp-OutputArea-child');
-        if (output instanceof HTMLElement) {
-          output.style.display = 'none';
-          this.hidden = output;
-        }
-      }
-      if (area && area !== this.area) {
-        this.area = area;
-        this.watcher?.disconnect();
-        this.watcher = new MutationObserver((changes) => {
-          if (changes.some((change) => !this.root.contains(change.target))) hide();
-        });
-        this.watcher.observe(area, { childList: true, subtree: true });
-      }
-    };
-    // At first the card is in no page yet; it is soon, and the twin comes after it.
-    const until = Date.now() + 30000;
-    const look = () => {
-      if (this.gone) return;
-      hide();
-      if (!this.area && Date.now() < until) setTimeout(look, 50);
-    };
-    look();
-  }
-
   dispose() {
     this.gone = true;
     this.log.dispose();
     for (const chart of this.charts.values()) chart.dispose();
-    this.watcher?.disconnect();
-    if (this.hidden) this.hidden.style.display = '';
+    this.twin.dispose();
     this.store.listeners.delete(this.listener);
     clearInterval(this.clock);
     clearTimeout(this.asking);
