@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from anylearn_jupyter.client import follow as module
+from anylearn_jupyter.client import hidden
 from anylearn_jupyter.client.api import Api
 from anylearn_jupyter.client.connection import Connection
 from anylearn_jupyter.client.follow import START, Cursor, Event, follow
@@ -25,6 +26,14 @@ TASK, OTHER = "TRAI" + "1" * 28, "TRAI" + "2" * 28
 def _without_pauses(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "POLL_S", 0.01)
     monkeypatch.setattr(module, "backoff_s", lambda _attempt: 0.01)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_hidden(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The end of a piece waits where it may be the beginning of another test's token."""
+    monkeypatch.setattr(hidden, "_values", set())
+    monkeypatch.setattr(hidden, "_patterns", None)
+    monkeypatch.setattr(hidden, "_ordered", ())
 
 
 def task_of(task_id: str, state: int, **more: Any) -> dict[str, Any]:
