@@ -216,9 +216,14 @@ class TableView {
 
   // Questions.
 
-  askStopping(places, text, yes) {
-    const from = document.activeElement;
-    this.question.ask(text, yes, () => this.store.ask({ k: 'stop', places }), from);
+  /** @param {(row: object) => boolean} [still] whether one is meant when the answer comes */
+  askStopping(places, text, yes, still = () => true) {
+    const { store } = this;
+    const act = () => {
+      const meant = places.filter((place) => still(store.rows[place]));
+      if (meant.length) store.ask({ k: 'stop', places: meant });
+    };
+    this.question.ask(text, yes, act, document.activeElement);
   }
 
   askStop() {
@@ -233,14 +238,20 @@ class TableView {
   askHalf() {
     const { order, store } = this;
     const places = order.worstHalf();
-    const { name } = store.series[order.at];
+    const { at, direction } = order;
     const kept = order.bestOf(store.rows[places[0]]);
-    const word = order.direction === 'min' ? 'higher' : 'lower';
+    const isLow = direction === 'min';
+    // A training may have become better than the question says while it waited for its answer.
+    const still = (row) => {
+      const found = row.metrics.get(at);
+      return isLow ? found.low >= kept : found.high <= kept;
+    };
     this.askStopping(
       places,
-      `Stop ${count(places.length, 'training')} whose best ${name} is ${numberText(kept)} or ${word}? ` +
-        'What waits and what has ended is left alone.',
+      `Stop ${count(places.length, 'training')} whose best ${store.series[at].name} is ` +
+        `${numberText(kept)} or ${isLow ? 'higher' : 'lower'}? What waits and what has ended is left alone.`,
       'Stop the worst half',
+      still,
     );
   }
 
