@@ -143,6 +143,15 @@ def test_names_are_remembered_for_completion_and_damage_is_an_empty_memory(
     disconnect()
 
 
+def test_more_than_this_machine_has_is_refused_before_anything_is_sent(
+    engine: RunningEngine, tmp_path: Path
+) -> None:
+    (tmp_path / "a.txt").write_text("a")
+    with pytest.raises(OptionError, match=rf"asks for CPU {CPUS + 1} and this machine has {CPUS};"):
+        submitted(tmp_path, CPUS + 1)
+    assert connect("local").api.http.get("algorithm/list", {}) == []
+
+
 def test_a_group_by_its_name_is_one_question(tmp_path: Path) -> None:
     lab = {
         "id": "QGRP1", "name": "lab", "level": "Guarantee", "node_level": "",

@@ -20,13 +20,22 @@ ResourceRequest = list[dict[str, dict[str, int]]]
 """As it goes to the server (HTTP API, section 4)."""
 
 
-def resource_request(request: TrainRequest, api: Api) -> ResourceRequest | None:
+def resource_request(
+    request: TrainRequest, api: Api, *, is_embedded: bool = False
+) -> ResourceRequest | None:
     """Say what a task asks for; None lets the server's default package apply.
+
+    Parameters
+    ----------
+    is_embedded : bool
+        Whether the server is the engine on this machine, which never has more than it has now. A
+        group elsewhere may grow, so what is asked of it beyond that is its server's to judge.
 
     Raises
     ------
     OptionError
         There is no such group, or it has no such resource; the message lists those that there are.
+        Or the engine on this machine has less.
 
     Notes
     -----
@@ -50,8 +59,20 @@ def resource_request(request: TrainRequest, api: Api) -> ResourceRequest | None:
         spelled = resource_named(name, listed[0], place)
         if spelled in amounts:
             raise OptionError(f"The amount of {spelled} is given twice; keep one of them.")
+        if is_embedded:
+            _check_there(spelled, amount, listed[0])
         amounts[spelled] = amount
     return [{group_id: amounts}]
+
+
+def _check_there(name: str, amount: int, group: GroupCapacity) -> None:
+    found = group.resource(name)
+    if found is not None and amount > found.total:
+        unit = " GiB" if name == "Memory" else ""
+        raise OptionError(
+            f"The task asks for {name} {amount}{unit} and this machine has {found.total:g}{unit}; "
+            "ask for less, or name a server that has more with --server."
+        )
 
 
 def _is_id(group: str) -> bool:

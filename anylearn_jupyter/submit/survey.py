@@ -87,6 +87,7 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
     Source: quick_train spec, steps 1 to 3 and 6.
     """
     request, api = prepared.request, destination.api
+    is_embedded = destination.connection.engine is not None
     captured = prepared.snapshot
     remote = [one for one in dict.fromkeys(request.data) if one.path is None]
     # What was not read yet has no name there; it is asked for while it is read.
@@ -94,7 +95,7 @@ def survey(prepared: Preparation, destination: Destination) -> Survey:
     calls: dict[str, Callable[[], Any]] = {
         "features": lambda: check_kept(request, destination),
         "mirror": lambda: api.mirror_id(request.mirror_name),
-        "resources": lambda: resource_request(request, api),
+        "resources": lambda: resource_request(request, api, is_embedded=is_embedded),
         "project": lambda: find_project(request, destination),
         **{f"remote {n}": _loading(one, destination) for n, one in enumerate(remote)},
         **{f"local {n}": local_data_of(one, prepared, destination).known
