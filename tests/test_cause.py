@@ -62,8 +62,7 @@ EXPECTED = {
         "",
     ),
     "crash.py": (
-        "Failed with exit code 139 (as a shell reports signal 11 (SIGSEGV), a crash in compiled "
-        "code)",
+        "Ended by signal 11 (SIGSEGV), a crash in compiled code",
         "crash.py, line 4, in fit",
     ),
     "quits.py": ("Failed with exit code 7", "quits.py, line 3: 1 / 0"),

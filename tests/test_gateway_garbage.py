@@ -78,7 +78,7 @@ CALLS: dict[str, Callable[[Api], object]] = {
     "final_metric": lambda api: api.final_metric("TRAI1"),
     "delta_lacking": lambda api: api.delta_lacking([b"0" * 32]),
     "delta_send": lambda api: api.delta_send("u1", b"chunks"),
-    "delta_read_here": lambda api: api.delta_read_here("u1", b"places"),
+    "delta_files": lambda api: list(api.delta_files("u1", b"files", 2)),
     "delta_finish": lambda api: api.delta_finish("u1", "DSET1", [b"manifest"]),
     "delta_drop": lambda api: api.delta_drop("u1"),
     "report_metric": lambda api: api.report_metric("final_metric", "TRAI1", "S", 1.0),

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import BrowserContext, Locator, expect
 
-from anylearn_jupyter.notebook.page_widget import page_module
+from anylearn_jupyter.notebook.page_widget import STATIC
 from browser.accessibility import check_accessibility
 from browser.notebook_page import NotebookPage
 from browser.test_card import TIMEOUT_MS, badge, card, picture, shown_lines
@@ -187,8 +187,9 @@ def test_search_filter_errors_and_following(notebook: NotebookPage, tmp_path: Pa
 
 def test_news_are_drawn_at_once_and_once_in_a_frame(context: BrowserContext) -> None:
     page = context.new_page()
+    source = (STATIC / "drawing.js").read_text(encoding="utf-8").replace("export class", "class")
     asked = f"""async () => {{
-      {page_module(["drawing"])}
+      {source}
       const frame = () => new Promise((done) =>
         requestAnimationFrame(() => requestAnimationFrame(done)));
       let drawn = 0;
