@@ -123,8 +123,18 @@ def install_checkout() -> None:
         fail("pip could not install the checkout; what it said last is above.")
 
 
+def compile_checkout() -> None:
+    """Compile the modules of this checkout, as an installed package's are.
+
+    Where Python is told to write no bytecode, each kernel and engine would compile them anew.
+    """
+    subprocess.run(
+        [str(PYTHON), "-m", "compileall", "-q", "anylearn_jupyter"], cwd=ROOT, check=True
+    )
+
+
 def main() -> None:
-    """Make the environment unless it is there and current."""
+    """Make the environment unless it is there and current, and compile what has changed."""
     if sys.version_info < OLDEST:
         fail(
             f"Python {OLDEST[0]}.{OLDEST[1]} or newer is needed, and {sys.executable} is "
@@ -132,6 +142,7 @@ def main() -> None:
         )
     wanted = made_from()
     if is_current(wanted):
+        compile_checkout()
         return
     ensure_venv_module()
     say(f"making {VENV.name} with Python {sys.version.split()[0]}")
@@ -139,6 +150,7 @@ def main() -> None:
     subprocess.run([sys.executable, "-m", "venv", "--clear", str(VENV)], check=True)
     install_locked_versions()
     install_checkout()
+    compile_checkout()
     STAMP.write_text(wanted, encoding="ascii")
     say("done")
 

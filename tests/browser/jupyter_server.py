@@ -29,6 +29,9 @@ from waiting import wait_until
 LAB = "lab"
 NOTEBOOK = "notebook"
 _MODULES = {LAB: "jupyterlab", NOTEBOOK: "notebook"}
+_COVERAGE = "COVERAGE_PROCESS_CONFIG"
+"""By which coverage measures a process that a test starts."""
+
 _EXPOSE = {LAB: "--LabApp", NOTEBOOK: "--JupyterNotebookApp"}
 
 # No news, no update check, no autosave: nothing happens in the page that the test did not do.
@@ -112,7 +115,8 @@ class JupyterServer:
         self._write_settings()
         spec = self.private / "path" / "kernels" / "python3" / "kernel.json"
         spec.parent.mkdir(parents=True, exist_ok=True)
-        described = {**get_kernel_dict(), "env": dict(variables)}
+        measured = {_COVERAGE: os.environ[_COVERAGE]} if _COVERAGE in os.environ else {}
+        described = {**get_kernel_dict(), "env": {**variables, **measured}}
         spec.write_text(json.dumps(described), encoding="utf-8")
 
     def end_kernels(self) -> None:
@@ -172,7 +176,9 @@ class JupyterServer:
         for place in places.values():
             Path(place).mkdir(parents=True, exist_ok=True)
         # In the environment, so that it stands in no list of processes.
-        return {**os.environ, **places, **self.variables, "JUPYTER_TOKEN": self.token}
+        chosen = {**os.environ, **places, **self.variables, "JUPYTER_TOKEN": self.token}
+        chosen.pop(_COVERAGE, None)  # of ours, only kernels run anything
+        return chosen
 
     def _write_settings(self) -> None:
         for plugin, values in _SETTINGS.items():
