@@ -62,8 +62,14 @@ def answered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
 
 def running() -> list[psutil.Process]:
     """Give the helpers of this process."""
-    children = psutil.Process().children()
-    return [one for one in children if any("folder_work" in word for word in one.cmdline())]
+    return [one for one in psutil.Process().children() if _is_helper(one)]
+
+
+def _is_helper(child: psutil.Process) -> bool:
+    try:
+        return any("folder_work" in word for word in child.cmdline())
+    except psutil.NoSuchProcess:  # or a dead child of another test that nobody has waited for
+        return False
 
 
 def made_twice(content: Fingerprint) -> list[bytes]:

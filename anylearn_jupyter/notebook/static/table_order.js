@@ -87,7 +87,7 @@ export class TableOrder {
     return [
       { key: 'place', text: '#', label: 'Number', least: 44, fixed: true, number: true },
       ...names.map((name, at) => ({ key: `v${at}`, text: name, label: name, least: 76 })),
-      { key: 'state', text: 'state', label: 'State', least: 132, share: 1.5 },
+      { key: 'state', text: 'state', label: 'State', least: 178, share: 1.5 },
       { key: 'share', text: 'progress', label: 'Progress', least: 96, fixed: true },
       ...(metric
         ? [
