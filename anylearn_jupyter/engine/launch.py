@@ -305,14 +305,10 @@ def prepare(
         )
     except (CheckoutFailed, OutputRefused) as error:
         raise LaunchRefused(str(error)) from error
-    command = command_line(
-        task.entrypoint, task.train_params, task.train_params_prefix, task.train_params_delimeter
-    )
     record: dict[str, object] = {
         "task_id": task.id,
         "boot": system.boot_id(),
         "commit": commit,
-        "command": command,
         "cwd": str(files.code),
         "env": variables,
         "cpus": list(allocation.get("cpus", ())),
@@ -320,20 +316,32 @@ def prepare(
         "timeout_s": task.timeout_s,
         "retries": task.retries,
     }
-    arguments = plain_words(command)
+    record |= _started_by(task, files, variables)
+    write_record(files.launch, record, durable=True)
+
+
+def _started_by(task: TaskRow, files: TaskFiles, variables: Mapping[str, str]) -> dict[str, object]:
+    """Give the part of the record that says by what the task is started."""
+    command = command_line(
+        task.entrypoint, task.train_params, task.train_params_prefix, task.train_params_delimeter
+    )
     if task.num_nodes * task.nproc_per_node > 1:
         words = (sys.executable, "-I", ranks.__file__, str(files.root))
-        record |= {
+        return {
             "command": f"exec {shlex.join(words)}",
             "rank_command": command,
             "num_nodes": task.num_nodes,
             "nproc_per_node": task.nproc_per_node,
         }
-    elif arguments is not None and variables["PATH"].startswith(f"{files.bin}{os.pathsep}"):
-        # What two shells would come to, the one of the command and that of our `python`.
-        record["words"] = [task.interpreter or sys.executable, *arguments]
-        record["env"] = {**variables, "PWD": str(files.code)}
-    write_record(files.launch, record, durable=True)
+    arguments = plain_words(command)
+    if arguments is None or not variables["PATH"].startswith(f"{files.bin}{os.pathsep}"):
+        return {"command": command}
+    # What two shells would come to, the one of the command and that of our `python`.
+    return {
+        "command": command,
+        "words": [task.interpreter or sys.executable, *arguments],
+        "env": {**variables, "PWD": str(files.code)},
+    }
 
 
 def _clear(files: TaskFiles) -> None:
