@@ -15,7 +15,7 @@ HERE = {
     "notebook/expressions.py": {"eval", "compile"},
     # Between a kernel and the helper processes that it starts itself, over pipes of their own.
     "submit/folder_work.py": {"marshal"},
-    "submit/helpers.py": {"marshal"},
+    "submit/helper_processes.py": {"marshal"},
 }
 
 

@@ -17,7 +17,7 @@ import pytest
 
 from anylearn_jupyter.errors import DataError
 from anylearn_jupyter.submit import archive as archive_module
-from anylearn_jupyter.submit import helpers, zip_packers, zip_work
+from anylearn_jupyter.submit import helper_processes, zip_packers, zip_work
 from anylearn_jupyter.submit.archive import archive
 from anylearn_jupyter.submit.fingerprint import Entry, fingerprint
 from anylearn_jupyter.submit.folder_work import FILE_FLAGS
@@ -43,7 +43,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def helped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Helpers for anything that is more than a group of a few files, on three processors."""
-    monkeypatch.setattr(helpers, "processors", lambda: 3)
+    monkeypatch.setattr(helper_processes, "processors", lambda: 3)
     monkeypatch.setattr(zip_packers, "HELPED_BYTES", -1)
     monkeypatch.setattr(archive_module, "_GROUP_FILES", 4)
 
@@ -52,14 +52,14 @@ def helped(monkeypatch: pytest.MonkeyPatch) -> None:
 def answered(monkeypatch: pytest.MonkeyPatch) -> list[object]:
     """What helpers have answered."""
     found: list[object] = []
-    taken = helpers.Helpers.answers
+    taken = helper_processes.Helpers.answers
 
-    def answers(self: helpers.Helpers, *, wait: bool = False) -> list[tuple[int, object]]:
+    def answers(self: helper_processes.Helpers, *, wait: bool = False) -> list[tuple[int, object]]:
         new = taken(self, wait=wait)
         found.extend(answer for _, answer in new)
         return new
 
-    monkeypatch.setattr(helpers.Helpers, "answers", answers)
+    monkeypatch.setattr(helper_processes.Helpers, "answers", answers)
     return found
 
 
@@ -138,12 +138,12 @@ def test_threads_and_the_caller_make_the_same_bytes(
 
 
 def test_few_files_need_no_helper(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers, "processors", lambda: 3)
+    monkeypatch.setattr(helper_processes, "processors", lambda: 3)
 
     def refuse(self: object) -> None:
         raise AssertionError("a helper is started")
 
-    monkeypatch.setattr(helpers._Helper, "__init__", refuse)
+    monkeypatch.setattr(helper_processes._Helper, "__init__", refuse)
 
     assert len(b"".join(archive(fingerprint(data)))) > 3_000_000
 
@@ -158,7 +158,7 @@ def test_what_a_helper_does_not_pack_is_packed_here(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """One that dies, or hangs, while it has something to do."""
-    monkeypatch.setattr(helpers, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(helper_processes, "PATIENCE_S", 0.3)
     content = fingerprint(data)
     struck: list[int] = []
 
@@ -188,7 +188,7 @@ def test_an_interpreter_that_does_something_else_is_no_error(
     interpreter.write_text(f"#!/bin/sh\n{does}\n")
     interpreter.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(interpreter))
-    monkeypatch.setattr(helpers, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(helper_processes, "PATIENCE_S", 0.3)
 
     for _ in range(2):
         check_same(b"".join(archive(content)), expected)
@@ -265,14 +265,14 @@ def test_they_end_when_nobody_reads_on(data: Path) -> None:
 RESIDENT = """
 import resource, sys
 from pathlib import Path
-from anylearn_jupyter.submit import helpers, zip_packers
+from anylearn_jupyter.submit import helper_processes, zip_packers
 from anylearn_jupyter.submit.archive import archive
 from anylearn_jupyter.submit.fingerprint import fingerprint
 
 def high_water():
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
 
-helpers.processors = lambda: int(sys.argv[3])
+helper_processes.processors = lambda: int(sys.argv[3])
 zip_packers.HELPED_BYTES = -1
 small, large = (fingerprint(Path(place)) for place in sys.argv[1:3])
 for piece in archive(small):

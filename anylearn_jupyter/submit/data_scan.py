@@ -29,7 +29,7 @@ from anylearn_jupyter.submit.folder_work import (
     list_opened,
     state_of,
 )
-from anylearn_jupyter.submit.helpers import Helpers, Job, helpers
+from anylearn_jupyter.submit.helper_processes import Helpers, Job, helpers
 
 MAX_FILES = 1_000_000
 """Most files of a dataset; a server unpacks no more."""

@@ -1,8 +1,8 @@
 """Reading the files of a dataset: each once, whole and as it was, or not at all.
 
-Where only digests are wanted, files are read folder by folder, some of them by `helpers`, and what
-is odd about one (it cannot be read, or is not as it was seen) comes back without a digest. Then, as
-where the content is wanted, too, it is read by itself: `read_file`.
+Where only digests are wanted, files are read folder by folder, some of them by `helper_processes`,
+and what is odd about one (it cannot be read, or is not as it was seen) comes back without a digest.
+Then, as where the content is wanted, too, it is read by itself: `read_file`.
 
 Notes
 -----
@@ -30,7 +30,7 @@ from anylearn_jupyter.submit.folder_work import (
     FolderReader,
     state_of,
 )
-from anylearn_jupyter.submit.helpers import Helpers, Job, helpers
+from anylearn_jupyter.submit.helper_processes import Helpers, Job, helpers
 from anylearn_jupyter.submit.regular_files import is_young, is_young_time, open_seen
 
 Tell = Callable[[int], None]

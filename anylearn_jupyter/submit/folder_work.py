@@ -1,8 +1,8 @@
 """What is done with the files of one folder: listing them with their states, and hashing them.
 
-It is done here, or by a helper process (`helpers`), which has this module but not the package: so
-it imports nothing of it, and only what an interpreter has in memory anyway, as the start of a
-helper is a part of what it is to save.
+It is done here, or by a helper process (`helper_processes`), which has this module but not the
+package: so it imports nothing of it, and only what an interpreter has in memory anyway, as the
+start of a helper is a part of what it is to save.
 
 A helper takes requests from one pipe and answers on another, each message as `marshal` writes it,
 with its length in front; both ends are one version of Python. It ends when its input does. It knows

@@ -16,7 +16,7 @@ from typing import cast
 
 from anylearn_jupyter.submit.fingerprint import Entry
 from anylearn_jupyter.submit.folder_work import FILE_FLAGS, PACK
-from anylearn_jupyter.submit.helpers import Helpers, Job, helpers
+from anylearn_jupyter.submit.helper_processes import Helpers, Job, helpers
 from anylearn_jupyter.submit.zip_work import VERSION, Packed, deflated_block, pack
 
 HELPED_BYTES = 1 << 23

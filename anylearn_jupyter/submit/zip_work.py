@@ -1,8 +1,8 @@
 """What is done with a group of small files of a zip, and with a block of a large one: packing it.
 
-It is done here, or by a helper process (`helpers`), which has this module but not the package: so
-it imports nothing of it, and as little else as it can. What an error is called, is the business of
-who asked: here a file that is not as it was is just not packed.
+It is done here, or by a helper process (`helper_processes`), which has this module but not the
+package: so it imports nothing of it, and as little else as it can. What an error is called, is the
+business of who asked: here a file that is not as it was is just not packed.
 
 Notes
 -----

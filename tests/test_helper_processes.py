@@ -16,10 +16,16 @@ import psutil
 import pytest
 
 from anylearn_jupyter.errors import DataError
-from anylearn_jupyter.submit import data_scan, file_reading, folder_work, helpers, regular_files
+from anylearn_jupyter.submit import (
+    data_scan,
+    file_reading,
+    folder_work,
+    helper_processes,
+    regular_files,
+)
 from anylearn_jupyter.submit.data_scan import scan
 from anylearn_jupyter.submit.fingerprint import DataReading, fingerprint, look
-from anylearn_jupyter.submit.helpers import Job
+from anylearn_jupyter.submit.helper_processes import Job
 from anylearn_jupyter.submit.stat_cache import StatCache
 from waiting import wait_until
 
@@ -46,7 +52,7 @@ def data(tmp_path: Path) -> Path:
 @pytest.fixture
 def helped(monkeypatch: pytest.MonkeyPatch) -> None:
     """Helpers for anything that is more than a batch, on a machine of three processors."""
-    monkeypatch.setattr(helpers, "processors", lambda: 3)
+    monkeypatch.setattr(helper_processes, "processors", lambda: 3)
     monkeypatch.setattr(file_reading, "HELPED_BYTES", 0)
     monkeypatch.setattr(file_reading, "BATCH_FILES", 2)
     monkeypatch.setattr(data_scan, "HELPED_FILES", 0)
@@ -78,14 +84,14 @@ def test_they_give_what_one_process_gives(
     alone, seen = fingerprint(data), Seen(data)
     request.getfixturevalue("helped")
     answered: list[object] = []
-    taken = helpers.Helpers.answers
+    taken = helper_processes.Helpers.answers
 
-    def answers(self: helpers.Helpers, *, wait: bool = False) -> list[tuple[int, object]]:
+    def answers(self: helper_processes.Helpers, *, wait: bool = False) -> list[tuple[int, object]]:
         found = taken(self, wait=wait)
         answered.extend(answer for _, answer in found)
         return found
 
-    monkeypatch.setattr(helpers.Helpers, "answers", answers)
+    monkeypatch.setattr(helper_processes.Helpers, "answers", answers)
     told: list[tuple[int, int]] = []
 
     # Those who walk and those who read have something to do, however quick this process is.
@@ -108,19 +114,19 @@ def test_they_give_what_one_process_gives(
 
 
 def test_few_files_need_none(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers, "processors", lambda: 3)
+    monkeypatch.setattr(helper_processes, "processors", lambda: 3)
 
     def refuse(self: object) -> None:
         raise AssertionError("a helper is started")
 
-    monkeypatch.setattr(helpers._Helper, "__init__", refuse)
+    monkeypatch.setattr(helper_processes._Helper, "__init__", refuse)
 
     assert fingerprint(data).files == 121
 
 
 @pytest.mark.usefixtures("helped")
 def test_one_processor_is_left_alone(data: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(helpers, "processors", lambda: 1)
+    monkeypatch.setattr(helper_processes, "processors", lambda: 1)
 
     fingerprint(data, on_progress=lambda done, total: asserted(running() == []))
 
@@ -135,7 +141,7 @@ def test_what_a_helper_does_not_do_is_done_here(
     data: Path, monkeypatch: pytest.MonkeyPatch, with_signal: signal.Signals
 ) -> None:
     """One that dies, or hangs, while it has something to do."""
-    monkeypatch.setattr(helpers, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(helper_processes, "PATIENCE_S", 0.3)
     expected = fingerprint(data)
     told: list[tuple[int, int]] = []
 
@@ -164,7 +170,7 @@ def test_an_interpreter_that_does_something_else_is_no_error(
     interpreter.write_text(f"#!/bin/sh\n{does}\n")
     interpreter.chmod(0o755)
     monkeypatch.setattr(sys, "executable", str(interpreter))
-    monkeypatch.setattr(helpers, "PATIENCE_S", 0.3)
+    monkeypatch.setattr(helper_processes, "PATIENCE_S", 0.3)
 
     for _ in range(2):
         assert fingerprint(data).value == expected
@@ -178,11 +184,11 @@ def test_a_helper_of_another_version_does_nothing(
     replaced = tmp_path / "replaced" / "folder_work.py"
     replaced.parent.mkdir()
     replaced.write_text(Path(folder_work.__file__).read_text() + change)
-    places = helpers._places()
-    monkeypatch.setattr(helpers, "processors", lambda: 2)
-    monkeypatch.setattr(helpers, "PATIENCE_S", 30)
-    monkeypatch.setattr(helpers, "_places", lambda: [str(replaced.parent), *places[1:]])
-    with helpers.helpers(lambda piece: None) as beside:
+    places = helper_processes._places()
+    monkeypatch.setattr(helper_processes, "processors", lambda: 2)
+    monkeypatch.setattr(helper_processes, "PATIENCE_S", 30)
+    monkeypatch.setattr(helper_processes, "_places", lambda: [str(replaced.parent), *places[1:]])
+    with helper_processes.helpers(lambda piece: None) as beside:
         beside.start()
         beside.give(Job(1, (folder_work.LIST, [str(data)])))
 
@@ -220,10 +226,10 @@ def test_they_end_with_a_reading_that_is_interrupted(data: Path) -> None:
 READER = """
 import sys, time
 from pathlib import Path
-from anylearn_jupyter.submit import file_reading, helpers
+from anylearn_jupyter.submit import file_reading, helper_processes
 from anylearn_jupyter.submit.fingerprint import fingerprint
 
-helpers.processors = lambda: 3
+helper_processes.processors = lambda: 3
 file_reading.HELPED_BYTES = 0
 file_reading.BATCH_FILES = 2
 
